@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/uiommu: a file descriptor for an IOMMU address space, and the requests
+ * that act on one.
+ *
+ * Design: original vfio/uiommu, Tom Lyon, Cisco Systems, 2010
+ */
+#include <linux/cleanup.h>
+#include <linux/err.h>
+#include <linux/export.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include <uapi/linux/uiommu.h>
+
+#include "private.h"
+
+static int ioctl_map(struct uiommu_owner *owner, void __user *uarg)
+{
+	struct vfio_dma_map arg;
+
+	if (copy_from_user(&arg, uarg, sizeof(arg)))
+		return -EFAULT;
+	if (arg.flags & ~(u64)VFIO_FLAG_WRITE)
+		return -EOPNOTSUPP;
+	if (arg.vaddr > ULONG_MAX)
+		return -EINVAL;
+	return uiommu_map(owner, arg.vaddr, arg.dmaaddr, arg.size,
+			  arg.flags & VFIO_FLAG_WRITE);
+}
+
+static int ioctl_unmap(struct uiommu_owner *owner, void __user *uarg)
+{
+	struct vfio_dma_map arg;
+
+	if (copy_from_user(&arg, uarg, sizeof(arg)))
+		return -EFAULT;
+	if (arg.flags & ~(u64)VFIO_FLAG_WRITE)
+		return -EOPNOTSUPP;
+	return uiommu_unmap(owner->space, arg.dmaaddr, arg.size);
+}
+
+/* A copy of the windows, so that none is looked at while they are copied out. */
+static struct uiommu_windows *copy_windows(struct uiommu_space *space)
+{
+	struct uiommu_windows *copy;
+
+	guard(rwsem_read)(&space->domains_rwsem);
+
+	if (!space->windows)
+		return uiommu_windows_create(0, U64_MAX, 0);
+	copy = kmemdup(space->windows,
+		       struct_size(copy, range, space->windows->room),
+		       GFP_KERNEL_ACCOUNT);
+	return copy;
+}
+
+/* Page sizes that every domain has, with the CPU's page as the lowest. */
+static u64 page_sizes(struct uiommu_space *space)
+{
+	struct uiommu_domain *domain;
+	u64 sizes = U64_MAX;
+
+	guard(rwsem_read)(&space->domains_rwsem);
+
+	if (list_empty(&space->domains))
+		return PAGE_SIZE;
+	list_for_each_entry(domain, &space->domains, link)
+		sizes &= domain->iommu->pgsize_bitmap;
+	return (sizes & PAGE_MASK) | PAGE_SIZE;
+}
+
+static int ioctl_info(struct uiommu_owner *owner, void __user *uarg)
+{
+	struct uiommu_space *space = owner->space;
+	struct uiommu_info info;
+	size_t room;
+	u32 size;
+	int ret;
+
+	static_assert(sizeof(struct uiommu_window) ==
+		      sizeof(struct uiommu_range));
+
+	ret = uiommu_copy_arg(&info, sizeof(info), uarg);
+	if (ret)
+		return ret;
+	if (info.__reserved)
+		return -EINVAL;
+	size = info.size;
+
+	struct uiommu_windows *windows __free(kfree) = copy_windows(space);
+	if (!windows)
+		return -ENOMEM;
+
+	room = min(info.num_windows, windows->num);
+	if (room && copy_to_user(u64_to_user_ptr(info.windows), windows->range,
+				 array_size(room, sizeof(windows->range[0]))))
+		return -EFAULT;
+
+	scoped_guard(mutex, &space->iova_lock)
+		info.out_mappings = space->num_mappings;
+	info.out_page_sizes = page_sizes(space);
+	info.out_pinned = (u64)atomic_long_read(&space->pinned) << PAGE_SHIFT;
+	info.out_charged = (u64)atomic_long_read(&space->charged) << PAGE_SHIFT;
+	info.num_windows = windows->num;
+	if (copy_to_user(uarg, &info, min_t(size_t, size, sizeof(info))))
+		return -EFAULT;
+	return 0;
+}
+
+/**
+ * uiommu_copy_arg - read the structure of an extensible request
+ * @arg: where to; begins with its size and its flags, no flag being known
+ * @size: sizeof the structure that this kernel knows
+ * @uarg: user address
+ *
+ * Return: 0, -EFAULT, -EINVAL when it is too short, -E2BIG when it has unknown
+ * contents or is longer than a page, -EOPNOTSUPP for an unknown flag.
+ */
+int uiommu_copy_arg(void *arg, size_t size, void __user *uarg)
+{
+	u32 user_size;
+	int ret;
+
+	if (get_user(user_size, (u32 __user *)uarg))
+		return -EFAULT;
+	if (user_size < size)
+		return -EINVAL;
+	if (user_size > PAGE_SIZE)
+		return -E2BIG;
+	ret = copy_struct_from_user(arg, size, uarg, user_size);
+	if (ret)
+		return ret;
+
+	/* The first word may have changed since; the size checked counts. */
+	((u32 *)arg)[0] = user_size;
+	return ((u32 *)arg)[1] ? -EOPNOTSUPP : 0;
+}
+EXPORT_SYMBOL_NS_GPL(uiommu_copy_arg, "UIOMMU");
+
+/**
+ * uiommu_ioctl - the requests that act on an address space
+ * @owner: the file they were made on
+ * @cmd: request number
+ * @uarg: user address of its argument
+ *
+ * For the uiommu file and for the device files of bus drivers.
+ *
+ * Context: process context, hold nothing.
+ * Return: as the request, or -ENOIOCTLCMD when it is none of these.
+ */
+long uiommu_ioctl(struct uiommu_owner *owner, unsigned int cmd,
+		  void __user *uarg)
+{
+	switch (cmd) {
+	case VFIO_DMA_MAP_IOVA:
+		return ioctl_map(owner, uarg);
+	case VFIO_DMA_UNMAP:
+		return ioctl_unmap(owner, uarg);
+	case UIOMMU_INFO:
+		return ioctl_info(owner, uarg);
+	default:
+		return -ENOIOCTLCMD;
+	}
+}
+EXPORT_SYMBOL_NS_GPL(uiommu_ioctl, "UIOMMU");
+
+static int uiommu_fops_open(struct inode *inode, struct file *filp)
+{
+	struct uiommu_space *space = uiommu_space_create();
+	struct uiommu_owner *owner;
+
+	if (!space)
+		return -ENOMEM;
+	owner = uiommu_owner_create(space, NULL);
+	uiommu_space_put(space);
+	if (!owner)
+		return -ENOMEM;
+	filp->private_data = owner;
+	return 0;
+}
+
+static int uiommu_fops_release(struct inode *inode, struct file *filp)
+{
+	uiommu_owner_destroy(filp->private_data);
+	return 0;
+}
+
+static long uiommu_fops_ioctl(struct file *filp, unsigned int cmd,
+			      unsigned long arg)
+{
+	return uiommu_ioctl(filp->private_data, cmd, (void __user *)arg);
+}
+
+static const struct file_operations uiommu_fops = {
+	.owner = THIS_MODULE,
+	.open = uiommu_fops_open,
+	.release = uiommu_fops_release,
+	.unlocked_ioctl = uiommu_fops_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+/**
+ * uiommu_space_fdget - the address space behind a file descriptor
+ * @fd: of the calling process
+ *
+ * Return: the space, to be given back with uiommu_space_put(); -EBADF when @fd
+ * is not open, -EINVAL when it is no file of /dev/uiommu.
+ */
+struct uiommu_space *uiommu_space_fdget(int fd)
+{
+	struct uiommu_owner *owner;
+
+	CLASS(fd, f)(fd);
+	if (fd_empty(f))
+		return ERR_PTR(-EBADF);
+	if (fd_file(f)->f_op != &uiommu_fops)
+		return ERR_PTR(-EINVAL);
+	owner = fd_file(f)->private_data;
+	kref_get(&owner->space->ref);
+	return owner->space;
+}
+EXPORT_SYMBOL_NS_GPL(uiommu_space_fdget, "UIOMMU");
+
+/* For all: without a device it does no more than pin within the memlock limit. */
+static struct miscdevice uiommu_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "uiommu",
+	.mode = 0666,
+	.fops = &uiommu_fops,
+};
+module_misc_device(uiommu_misc);
+
+MODULE_DESCRIPTION("IOMMU address spaces for user-level drivers");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * User pages of a mapping: the memlock charge, pinning, and the extents that
+ * remember what was pinned.
+ *
+ * Extents cost 8 bytes for each physically contiguous run.  They are what makes
+ * unmapping cheap: nothing has to be read back from the I/O page tables, and
+ * another domain can be filled without pinning again.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/mm.h>
+#include <linux/mm_inline.h>
+#include <linux/overflow.h>
+#include <linux/scatterlist.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/user.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+
+#include "private.h"
+
+/*
+ * Pages pinned at once.  Pinning runs with interrupts off, so the piece is
+ * bounded; it ends where a huge I/O page ends, so as never to split one.
+ */
+#define PIECE_SIZE	max(SZ_2M, PAGE_SIZE)
+#define PIECE_PAGES	(PIECE_SIZE >> PAGE_SHIFT)
+
+/* Pieces up to this many pages need no memory but the stack. */
+#define SMALL_PAGES	4
+
+/* Extents in a chunk of one page. */
+#define CHUNK_EXTENTS	((SZ_4K - sizeof(struct uiommu_chunk)) / \
+			 sizeof(uiommu_extent_t))
+
+static struct uiommu_payer *find_payer(struct uiommu_owner *owner,
+				       struct mm_struct *mm,
+				       struct user_struct *user)
+{
+	struct uiommu_payer *payer;
+
+	lockdep_assert_held(&owner->payers_lock);
+
+	list_for_each_entry(payer, &owner->payers, link) {
+		if (payer->mm == mm && payer->user == user) {
+			payer->users++;
+			return payer;
+		}
+	}
+	return NULL;
+}
+
+static void free_payer(struct uiommu_payer *payer)
+{
+	mmdrop(payer->mm);
+	free_uid(payer->user);
+	kfree(payer);
+}
+
+/**
+ * uiommu_payer_get - who pays for what the calling process maps now
+ * @owner: the file it maps through
+ *
+ * Context: process context, may sleep; the caller has an mm.
+ * Return: the payer, to be given back with uiommu_payer_put(), or NULL when
+ * there is no memory.
+ */
+struct uiommu_payer *uiommu_payer_get(struct uiommu_owner *owner)
+{
+	struct uiommu_payer *payer, *fresh, *next;
+	struct mm_struct *mm = current->mm;
+	LIST_HEAD(idle);
+
+	scoped_guard(spinlock, &owner->payers_lock)
+		payer = find_payer(owner, mm, current_user());
+	if (payer)
+		return payer;
+
+	fresh = kzalloc_obj(*fresh, GFP_KERNEL_ACCOUNT);
+	if (!fresh)
+		return NULL;
+	fresh->owner = owner;
+	fresh->mm = mm;
+	fresh->user = get_uid(current_user());
+	fresh->users = 1;
+	mmgrab(mm);
+
+	scoped_guard(spinlock, &owner->payers_lock) {
+		/* Another thread of the process may have been faster. */
+		payer = find_payer(owner, mm, current_user());
+		if (!payer) {
+			/* Idle ones are few: each holds an mm, perhaps dead. */
+			list_for_each_entry_safe(payer, next, &owner->payers,
+						 link)
+				if (!payer->users)
+					list_move(&payer->link, &idle);
+			list_add(&fresh->link, &owner->payers);
+			payer = fresh;
+		} else {
+			list_add(&fresh->link, &idle);
+		}
+	}
+	list_for_each_entry_safe(fresh, next, &idle, link)
+		free_payer(fresh);
+	return payer;
+}
+
+/**
+ * uiommu_payer_put - one mapping less to pay for
+ * @payer: the payer
+ *
+ * The payer of the calling process is kept for its next mapping.
+ */
+void uiommu_payer_put(struct uiommu_payer *payer)
+{
+	struct uiommu_owner *owner = payer->owner;
+
+	scoped_guard(spinlock, &owner->payers_lock) {
+		if (--payer->users || payer->mm == current->mm)
+			return;
+		list_del(&payer->link);
+	}
+	free_payer(payer);
+}
+
+/* Free what uiommu_payer_put() kept; nothing is mapped through @owner. */
+void uiommu_payers_free(struct uiommu_owner *owner)
+{
+	struct uiommu_payer *payer, *next;
+
+	list_for_each_entry_safe(payer, next, &owner->payers, link) {
+		WARN_ON_ONCE(payer->users);
+		free_payer(payer);
+	}
+}
+
+/**
+ * uiommu_charge - charge pages that are about to be pinned
+ * @payer: the calling process' payer
+ * @npages: pages
+ *
+ * Against RLIMIT_MEMLOCK, for all that the user has charged, as io_uring and
+ * iommufd count; CAP_IPC_LOCK lifts the limit and not the charge.
+ *
+ * Return: 0, or -ENOMEM when it would exceed the limit.
+ */
+int uiommu_charge(struct uiommu_payer *payer, unsigned long npages)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	unsigned long old, new;
+
+	old = atomic_long_read(&payer->user->locked_vm);
+	do {
+		if (check_add_overflow(old, npages, &new))
+			return -ENOMEM;
+		if (new > limit && !capable(CAP_IPC_LOCK))
+			return -ENOMEM;
+	} while (!atomic_long_try_cmpxchg(&payer->user->locked_vm, &old, new));
+
+	atomic64_add(npages, &payer->mm->pinned_vm);
+	atomic_long_add(npages, &payer->owner->space->charged);
+	return 0;
+}
+
+/* Undo uiommu_charge(), from any process. */
+void uiommu_uncharge(struct uiommu_payer *payer, unsigned long npages)
+{
+	atomic_long_sub(npages, &payer->owner->space->charged);
+	atomic64_sub(npages, &payer->mm->pinned_vm);
+	atomic_long_sub(npages, &payer->user->locked_vm);
+}
+
+/**
+ * struct cursor - walks the extents of a mapping, or what is left of one
+ * @chunk: where it is, when there is more than one extent
+ * @m: the mapping
+ * @i: next extent, in @chunk or of one
+ */
+struct cursor {
+	struct uiommu_mapping *m;
+	struct uiommu_chunk *chunk;
+	u32 i;
+};
+
+static struct cursor first_extent(struct uiommu_mapping *m)
+{
+	return (struct cursor) {
+		.m = m,
+		.chunk = m->num_extents > 1 ? m->chunks : NULL,
+	};
+}
+
+static bool next_extent(struct cursor *c, uiommu_extent_t *extent)
+{
+	if (c->m->num_extents <= 1) {
+		*extent = c->m->extent;
+		return c->i++ < c->m->num_extents;
+	}
+	if (c->chunk && c->i == c->chunk->num) {
+		c->chunk = c->chunk->next;
+		c->i = 0;
+	}
+	if (!c->chunk)
+		return false;
+	*extent = c->chunk->extent[c->i++];
+	return true;
+}
+
+/* Bytes of @m that are pinned and mapped, from its start on. */
+u64 uiommu_pinned_size(struct uiommu_mapping *m)
+{
+	struct cursor c = first_extent(m);
+	uiommu_extent_t extent;
+	u64 npages = 0;
+
+	while (next_extent(&c, &extent))
+		npages += uiommu_extent_pages(extent);
+	return npages << PAGE_SHIFT;
+}
+
+/**
+ * struct builder - a mapping in the making
+ * @m: its record
+ * @last: where the last extent is, NULL before the first
+ * @tail: the last chunk, NULL while there is none
+ * @mapped: pages done
+ */
+struct builder {
+	struct uiommu_mapping *m;
+	uiommu_extent_t *last;
+	struct uiommu_chunk **tail;
+	u32 mapped;
+};
+
+static struct uiommu_chunk *new_chunk(u32 room)
+{
+	struct uiommu_chunk *chunk;
+
+	chunk = kmalloc_flex(*chunk, extent, room, GFP_KERNEL_ACCOUNT);
+	if (!chunk)
+		return NULL;
+	chunk->next = NULL;
+	chunk->num = 0;
+	chunk->room = room;
+	return chunk;
+}
+
+/*
+ * Do pages continue an extent, in memory and in struct page?  An extent is at
+ * most 1 GiB long, so that a scatterlist entry holds it.
+ */
+static bool extends(uiommu_extent_t extent, unsigned long pfn,
+		    unsigned long npages)
+{
+	unsigned long next = uiommu_extent_pfn(extent) +
+			     uiommu_extent_pages(extent);
+
+	return pfn == next && pfn_to_page(next - 1) + 1 == pfn_to_page(pfn) &&
+	       uiommu_extent_pages(extent) + npages <= SZ_1G >> PAGE_SHIFT;
+}
+
+static int append_extent(struct builder *b, unsigned long pfn,
+			 unsigned long npages)
+{
+	struct uiommu_mapping *m = b->m;
+	struct uiommu_chunk *chunk;
+	u32 left = m->npages - b->mapped;
+
+	if (b->last && extends(*b->last, pfn, npages)) {
+		*b->last += npages;
+		goto done;
+	}
+
+	if (!m->num_extents) {
+		m->extent = uiommu_extent(pfn, npages);
+		b->last = &m->extent;
+		m->num_extents = 1;
+		goto done;
+	}
+
+	if (m->num_extents == 1) {
+		/* The first extent is longer than 0 pages: room for it too. */
+		chunk = new_chunk(min_t(u32, left + 1, CHUNK_EXTENTS));
+		if (!chunk)
+			return -ENOMEM;
+		chunk->extent[chunk->num++] = m->extent;
+		m->chunks = chunk;
+		b->tail = &m->chunks;
+	} else if ((*b->tail)->num == (*b->tail)->room) {
+		chunk = new_chunk(min_t(u32, left, CHUNK_EXTENTS));
+		if (!chunk)
+			return -ENOMEM;
+		(*b->tail)->next = chunk;
+		b->tail = &(*b->tail)->next;
+	}
+
+	chunk = *b->tail;
+	chunk->extent[chunk->num] = uiommu_extent(pfn, npages);
+	b->last = &chunk->extent[chunk->num++];
+	m->num_extents++;
+done:
+	b->mapped += npages;
+	return 0;
+}
+
+/* Give back the unused end of the last chunk. */
+static void trim_extents(struct uiommu_space *space, struct builder *b)
+{
+	struct uiommu_chunk *old, *new;
+
+	if (!b->tail || (*b->tail)->num == (*b->tail)->room)
+		return;
+	new = new_chunk((*b->tail)->num);
+	if (!new)
+		return;		/* as good, only larger */
+
+	scoped_guard(rwsem_read, &space->domains_rwsem) {
+		old = *b->tail;
+		new->num = old->num;
+		memcpy(new->extent, old->extent,
+		       flex_array_size(new, extent, new->num));
+		*b->tail = new;
+	}
+	kfree(old);
+}
+
+/*
+ * Map pinned pages into every domain and remember them; they follow what is
+ * already there.  What could not be mapped stays with the caller: pages from
+ * b->mapped on.  -ENOTRECOVERABLE when they can still be in a domain.
+ */
+static int map_piece(struct uiommu_space *space, struct builder *b,
+		     struct page **pages, unsigned long npages,
+		     struct scatterlist *sg)
+{
+	struct uiommu_mapping *m = b->m;
+	u64 iova = uiommu_first(m) + ((u64)b->mapped << PAGE_SHIFT);
+	unsigned int nents = 0;
+	unsigned long run, done;
+	int ret;
+
+	for (done = 0; done < npages; done += run) {
+		run = num_pages_contiguous(pages + done, npages - done);
+		sg_set_page(&sg[nents++], pages[done], run << PAGE_SHIFT, 0);
+	}
+
+	guard(rwsem_read)(&space->domains_rwsem);
+
+	ret = uiommu_domains_map(space, iova, sg, nents, npages << PAGE_SHIFT,
+				 m->write);
+	if (ret)
+		return ret;
+
+	for (unsigned int i = 0; i < nents; i++) {
+		ret = append_extent(b, page_to_pfn(sg_page(&sg[i])),
+				    sg[i].length >> PAGE_SHIFT);
+		if (ret) {
+			/* Extents tell what is mapped: no more than they say. */
+			u64 end = iova + ((u64)npages << PAGE_SHIFT);
+
+			iova = uiommu_first(m) + ((u64)b->mapped << PAGE_SHIFT);
+			return uiommu_domains_unmap(space, iova, end - iova) ?
+				       ret : -ENOTRECOVERABLE;
+		}
+	}
+	return 0;
+}
+
+static unsigned long piece_pages(const struct builder *b)
+{
+	u64 iova = uiommu_first(b->m) + ((u64)b->mapped << PAGE_SHIFT);
+	u64 end = ALIGN_DOWN(iova, (u64)PIECE_SIZE) + PIECE_SIZE;
+
+	return min_t(u64, b->m->npages - b->mapped,
+		     (end - iova) >> PAGE_SHIFT);
+}
+
+static int pin_all(struct uiommu_space *space, struct builder *b,
+		   unsigned long vaddr, struct page **pages,
+		   struct scatterlist *sg)
+{
+	unsigned int flags = FOLL_LONGTERM | (b->m->write ? FOLL_WRITE : 0);
+
+	while (b->mapped < b->m->npages) {
+		u32 before = b->mapped, done;
+		long npinned;
+		int ret;
+
+		if (fatal_signal_pending(current))
+			return -EINTR;
+
+		npinned = pin_user_pages_fast(vaddr + ((u64)before << PAGE_SHIFT),
+					      piece_pages(b), flags, pages);
+		if (npinned <= 0)
+			return npinned ?: -EFAULT;
+
+		ret = map_piece(space, b, pages, npinned, sg);
+		if (ret == -ENOTRECOVERABLE)
+			return -EIO;	/* leaked rather than freed too early */
+		if (ret) {
+			done = b->mapped - before;
+			unpin_user_pages(pages + done, npinned - done);
+			return ret;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * uiommu_pin - pin the memory of a reserved mapping and map it
+ * @space: the address space
+ * @m: its record, charged and in state UIOMMU_RESERVED
+ * @vaddr: address in the calling process
+ *
+ * Holds nothing but the reservation while it pins: a fault can sleep for ever.
+ *
+ * Return: 0, or -EFAULT, -ENOMEM, -EINTR or what the IOMMU says; then some of
+ * it may be mapped, and the extents tell how much.
+ */
+int uiommu_pin(struct uiommu_space *space, struct uiommu_mapping *m,
+	       unsigned long vaddr)
+{
+	struct builder b = { .m = m };
+	unsigned long room = min_t(u64, m->npages, PIECE_PAGES);
+	int ret;
+
+	if (room <= SMALL_PAGES) {
+		struct page *pages[SMALL_PAGES];
+		struct scatterlist sg[SMALL_PAGES] = {};
+
+		ret = pin_all(space, &b, vaddr, pages, sg);
+	} else {
+		struct page **pages __free(kvfree) =
+			kvmalloc_objs(*pages, room, GFP_KERNEL_ACCOUNT);
+		struct scatterlist *sg __free(kvfree) =
+			kvzalloc_objs(*sg, room, GFP_KERNEL_ACCOUNT);
+
+		if (!pages || !sg)
+			return -ENOMEM;
+		ret = pin_all(space, &b, vaddr, pages, sg);
+	}
+	trim_extents(space, &b);
+	return ret;
+}
+
+/* Unpin all that @m holds; nothing is mapped any more. */
+void uiommu_unpin(struct uiommu_mapping *m)
+{
+	struct cursor c = first_extent(m);
+	uiommu_extent_t extent;
+
+	while (next_extent(&c, &extent)) {
+		unsigned long pfn = uiommu_extent_pfn(extent);
+		unsigned long left = uiommu_extent_pages(extent);
+
+		while (left) {
+			unsigned long n = min(left, PIECE_PAGES);
+
+			unpin_user_page_range_dirty_lock(pfn_to_page(pfn), n,
+							 m->write);
+			pfn += n;
+			left -= n;
+			cond_resched();
+		}
+	}
+}
+
+/* Forget what @m holds. */
+void uiommu_extents_free(struct uiommu_mapping *m)
+{
+	struct uiommu_chunk *chunk, *next;
+
+	if (m->num_extents > 1) {
+		for (chunk = m->chunks; chunk; chunk = next) {
+			next = chunk->next;
+			kfree(chunk);
+		}
+	}
+	m->num_extents = 0;
+}
+
+/**
+ * uiommu_fill - map what a record holds into one more domain
+ * @domain: has nothing in the range yet
+ * @m: the record
+ *
+ * Context: space->domains_rwsem is held for write.
+ * Return: 0, or what the IOMMU says; then nothing of @m is in @domain.
+ */
+int uiommu_fill(struct uiommu_domain *domain, struct uiommu_mapping *m)
+{
+	u64 first = uiommu_first(m), iova = first, start = first;
+	struct scatterlist sg[SMALL_PAGES] = {};
+	struct cursor c = first_extent(m);
+	unsigned long pfn = 0, left = 0;
+	unsigned int nents = 0;
+	uiommu_extent_t extent;
+	int ret;
+
+	for (;;) {
+		if (!left && next_extent(&c, &extent)) {
+			pfn = uiommu_extent_pfn(extent);
+			left = uiommu_extent_pages(extent);
+		}
+		if (left) {
+			/* No I/O page across where unmapping makes a cut. */
+			u64 room = UIOMMU_UNMAP_STEP -
+				   (iova & (UIOMMU_UNMAP_STEP - 1));
+			unsigned long n = min_t(u64, left, room >> PAGE_SHIFT);
+
+			sg_set_page(&sg[nents++], pfn_to_page(pfn),
+				    n << PAGE_SHIFT, 0);
+			iova += (u64)n << PAGE_SHIFT;
+			pfn += n;
+			left -= n;
+			if (nents < SMALL_PAGES &&
+			    (iova & (UIOMMU_UNMAP_STEP - 1)))
+				continue;
+		}
+		if (!nents)
+			return 0;
+
+		ret = fatal_signal_pending(current) ? -EINTR :
+			      uiommu_domain_map(domain, start, sg, nents,
+						iova - start, m->write);
+		if (ret) {
+			uiommu_domain_clear(domain, first, start - first);
+			/* What could not be cleared goes with the domain. */
+			return ret == -ENOTRECOVERABLE ? -EIO : ret;
+		}
+		start = iova;
+		nents = 0;
+		cond_resched();
+	}
+}

@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The life of a device between users: first open, attach, reset, detach, last
+ * close and removal, and the gate that keeps its registers out of reach in
+ * between.
+ *
+ * Removal waits for nobody: whoever has the device open is left with an object
+ * that knows it is gone.
+ *
+ * Design: original vfio/uiommu, Tom Lyon, Cisco Systems, 2010
+ */
+#include <linux/cleanup.h>
+#include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/uiommu.h>
+
+#include "private.h"
+
+/* Take every BAR page out of every process. */
+static void zap(struct uiommu_pci *dev)
+{
+	unmap_mapping_range(dev->inode->i_mapping, 0, 0, true);
+}
+
+/**
+ * uiommu_pci_gate_close - keep everything away from the registers
+ * @dev: the device
+ * @why: one more reason
+ *
+ * When it returns no access is under way, and none begins before every reason
+ * is gone.
+ */
+void uiommu_pci_gate_close(struct uiommu_pci *dev, enum uiommu_pci_gate why)
+{
+	scoped_guard(rwsem_write, &dev->gate)
+		WRITE_ONCE(dev->gated, dev->gated | why);
+	zap(dev);
+}
+
+/**
+ * uiommu_pci_gate_open - one reason less to keep away
+ * @dev: the device
+ * @why: the reason
+ */
+void uiommu_pci_gate_open(struct uiommu_pci *dev, enum uiommu_pci_gate why)
+{
+	scoped_guard(rwsem_write, &dev->gate)
+		WRITE_ONCE(dev->gated, dev->gated & ~why);
+	/* All-ones pages have to go for the registers to be seen again. */
+	zap(dev);
+}
+
+/* Stop what the device does of its own accord, as far as it listens. */
+static void stop_dma(struct uiommu_pci *dev)
+{
+	struct pci_dev *pdev = dev->pdev;
+
+	if (pci_dev_is_disconnected(pdev))
+		return;
+	/* Not in the middle of a reset: the register is read and written. */
+	pci_cfg_access_lock(pdev);
+	pci_clear_master(pdev);
+	pci_cfg_access_unlock(pdev);
+	if (!pci_wait_for_pending_transaction(pdev))
+		pci_info_ratelimited(pdev, "transactions still pending\n");
+}
+
+/*
+ * Reset the function behind a closed gate.  The device lock is held, and that
+ * of the bridge, so that nobody else resets or removes either.
+ */
+static int reset_locked(struct uiommu_pci *dev)
+{
+	struct pci_dev *pdev = dev->pdev;
+	int ret;
+
+	device_lock_assert(&pdev->dev);
+
+	uiommu_pci_gate_close(dev, UIOMMU_PCI_RESET);
+	dev->own_reset = true;
+	pci_cfg_access_lock(pdev);
+	ret = pci_reset_function_locked(pdev);
+	pci_cfg_access_unlock(pdev);
+	dev->own_reset = false;
+	uiommu_pci_intx_sync(dev);
+	/* Its state is unknown after a failure: it stays out of reach. */
+	dev->reset_failed = ret;
+	if (!ret)
+		uiommu_pci_gate_open(dev, UIOMMU_PCI_RESET);
+	return ret;
+}
+
+static void unlock_device(struct uiommu_pci *dev)
+{
+	device_unlock(&dev->pdev->dev);
+	if (dev->bridge)
+		pci_dev_unlock(dev->bridge);
+}
+
+/*
+ * Lock the upstream bridge and the device, unless it is gone: then nothing is
+ * locked and the device is not ours.  Never sleeps on the device with the bridge
+ * locked: remove() holds the one and tries the other, and a user must not be
+ * able to keep it from its reset.
+ */
+static bool lock_device(struct uiommu_pci *dev)
+{
+	while (!uiommu_pci_gone(dev)) {
+		if (dev->bridge)
+			pci_dev_lock(dev->bridge);
+		if (device_trylock(&dev->pdev->dev)) {
+			if (!uiommu_pci_gone(dev))
+				return true;
+			unlock_device(dev);
+			return false;
+		}
+		if (dev->bridge)
+			pci_dev_unlock(dev->bridge);
+
+		/* Wait for who has it, then begin again. */
+		device_lock(&dev->pdev->dev);
+		device_unlock(&dev->pdev->dev);
+	}
+	return false;
+}
+
+/* Give the group back to the kernel: the device is in a known state. */
+static void release_group(struct uiommu_pci *dev)
+{
+	if (dev->claimed)
+		uiommu_release(&dev->pdev->dev);
+	dev->claimed = false;
+}
+
+static int first_open(struct uiommu_pci *dev)
+{
+	struct pci_dev *pdev = dev->pdev;
+	int ret;
+
+	if (!dev->claimed) {
+		ret = uiommu_claim(&pdev->dev);
+		if (ret)
+			return ret;
+		dev->claimed = true;
+	}
+
+	/* The next user must not find what the last one left running. */
+	pci_clear_master(pdev);
+	ret = pci_enable_device(pdev);
+	if (ret)
+		goto err_release;
+	uiommu_pci_irq_init(dev);
+	ret = reset_locked(dev);
+	if (ret)
+		goto err_disable;
+
+	ret = pci_save_state(pdev);
+	if (ret)
+		goto err_disable;
+	dev->saved_state = pci_store_saved_state(pdev);
+	ret = -ENOMEM;
+	if (!dev->saved_state)
+		goto err_disable;
+
+	uiommu_pci_claim_bars(dev);
+	ret = uiommu_pci_config_init(dev);
+	if (ret)
+		goto err_bars;
+	dev->active = true;
+	return 0;
+
+err_bars:
+	uiommu_pci_release_bars(dev);
+	kfree(dev->saved_state);
+	dev->saved_state = NULL;
+err_disable:
+	pci_disable_device(pdev);
+err_release:
+	if (!dev->reset_failed)
+		release_group(dev);
+	return ret;
+}
+
+/**
+ * uiommu_pci_open - a file of the device is opened
+ * @dev: the device
+ *
+ * The first one takes the IOMMU group away from the kernel, with DMA blocked,
+ * and resets the device.
+ *
+ * Context: may sleep; takes the device lock.
+ * Return: 0; -ENODEV when it is gone; -EBUSY or -EPERM when its group is in use
+ * by another driver; what the reset says.
+ */
+int uiommu_pci_open(struct uiommu_pci *dev)
+{
+	int ret = 0;
+
+	/* These locks keep remove() away: no need for SRCU. */
+	if (!lock_device(dev))
+		return -ENODEV;
+	scoped_guard(mutex, &dev->lock) {
+		if (!dev->opens) {
+			/* Config space is not itself while an error is handled. */
+			ret = READ_ONCE(dev->gated) & UIOMMU_PCI_ERROR ?
+				      -EBUSY : first_open(dev);
+		}
+		if (!ret)
+			dev->opens++;
+	}
+	unlock_device(dev);
+	return ret;
+}
+
+/*
+ * Nobody uses the device any more.  Its DMA is stopped before anything it can
+ * reach goes away; it is left as it was before the first open.  One that could
+ * not be reset stays blocked, until it is opened again or leaves.
+ */
+static void shut_down(struct uiommu_pci *dev, bool can_reset)
+{
+	struct pci_dev *pdev = dev->pdev;
+	bool known = false;
+
+	lockdep_assert_held(&dev->lock);
+
+	uiommu_pci_gate_close(dev, UIOMMU_PCI_UNSET);
+	stop_dma(dev);
+	if (can_reset && !pci_dev_is_disconnected(pdev))
+		known = !reset_locked(dev);
+	uiommu_pci_irq_off(dev);
+
+	if (dev->space) {
+		uiommu_detach(dev->space, &pdev->dev);
+		uiommu_space_put(dev->space);
+		dev->space = NULL;
+	}
+
+	uiommu_pci_config_free(dev);
+	uiommu_pci_release_bars(dev);
+	if (dev->saved_state) {
+		pci_load_and_free_saved_state(pdev, &dev->saved_state);
+		pci_restore_state(pdev);
+	}
+	pci_disable_device(pdev);
+	if (known)
+		release_group(dev);
+	dev->active = false;
+}
+
+/**
+ * uiommu_pci_close - a file of the device is closed
+ * @dev: the device
+ *
+ * When this was the last one, the device is reset and detached; what was mapped
+ * through the file can be unmapped afterwards.
+ */
+void uiommu_pci_close(struct uiommu_pci *dev)
+{
+	bool locked = lock_device(dev);
+
+	scoped_guard(mutex, &dev->lock)
+		if (!--dev->opens && locked && dev->active)
+			shut_down(dev, true);
+	if (locked)
+		unlock_device(dev);
+}
+
+/* The bridge's lock comes first: with the device's held it can only be tried. */
+static bool try_lock_bridge(struct uiommu_pci *dev)
+{
+	unsigned int tries = 50;
+
+	if (!dev->bridge)
+		return true;
+	while (!pci_dev_trylock(dev->bridge)) {
+		if (!--tries)
+			return false;
+		msleep(20);
+	}
+	return true;
+}
+
+/**
+ * uiommu_pci_revoke - the driver is being unbound
+ * @dev: the device, which can be in use in every way
+ *
+ * Context: the driver core holds the device lock.  Waits for what is in the
+ * middle of using the device, which is bounded, and for no user.
+ */
+void uiommu_pci_revoke(struct uiommu_pci *dev)
+{
+	struct pci_dev *pdev = dev->pdev;
+	bool locked;
+
+	uiommu_pci_gate_close(dev, UIOMMU_PCI_GONE);
+	synchronize_srcu(&dev->srcu);
+
+	guard(mutex)(&dev->lock);
+	if (dev->active) {
+		locked = try_lock_bridge(dev);
+		if (!locked && !pci_dev_is_disconnected(pdev)) {
+			/* The one reset that does nothing to the bridge. */
+			stop_dma(dev);
+			if (pcie_reset_flr(pdev, PCI_RESET_DO_RESET))
+				pci_warn(pdev, "left without a reset\n");
+		}
+		shut_down(dev, locked);
+		if (locked && dev->bridge)
+			pci_dev_unlock(dev->bridge);
+	}
+	release_group(dev);
+}
+
+/**
+ * uiommu_pci_reset - reset the function for its user
+ * @dev: the device
+ *
+ * Config space and interrupts are restored.
+ *
+ * Context: may sleep; takes the device lock, so hold nothing.
+ * Return: 0; -ENODEV when it is gone; -EINVAL before it is attached; -EBUSY
+ * while a bus error is handled; what the reset says.
+ */
+int uiommu_pci_reset(struct uiommu_pci *dev)
+{
+	int ret;
+
+	if (!lock_device(dev))
+		return -ENODEV;
+	scoped_guard(mutex, &dev->lock) {
+		if (!dev->space)
+			ret = -EINVAL;
+		else if (READ_ONCE(dev->gated) & UIOMMU_PCI_ERROR)
+			ret = -EBUSY;
+		else
+			ret = reset_locked(dev);
+	}
+	unlock_device(dev);
+	return ret;
+}
+
+/**
+ * uiommu_pci_attach - let the device reach an address space, and its user the
+ * device
+ * @dev: the device, open
+ * @space: the space; a reference is taken
+ *
+ * Context: dev->srcu held for read.
+ * Return: 0; -EBUSY when it is attached already or in reset; or as
+ * uiommu_attach().
+ */
+int uiommu_pci_attach(struct uiommu_pci *dev, struct uiommu_space *space)
+{
+	int ret;
+
+	guard(mutex)(&dev->lock);
+	if (dev->space || READ_ONCE(dev->gated) & UIOMMU_PCI_DOWN)
+		return -EBUSY;
+
+	ret = uiommu_attach(space, &dev->pdev->dev);
+	if (ret)
+		return ret;
+	uiommu_space_get(space);
+	dev->space = space;
+	uiommu_pci_config_attached(dev);
+	uiommu_pci_gate_open(dev, UIOMMU_PCI_UNSET);
+	return 0;
+}
+
+/* Does anything still rest on the device being attached? */
+static bool in_use(struct uiommu_pci *dev)
+{
+	struct uiommu_pci_file *file;
+
+	lockdep_assert_held(&dev->lock);
+
+	if (READ_ONCE(dev->irqs.type) != UIOMMU_PCI_IRQ_NONE)
+		return true;
+	list_for_each_entry(file, &dev->files, link)
+		if (file->owner_users ||
+		    (file->owner && !uiommu_owner_idle(file->owner)))
+			return true;
+	return false;
+}
+
+/**
+ * uiommu_pci_detach - undo uiommu_pci_attach()
+ * @dev: the device
+ *
+ * Context: dev->srcu held for read.
+ * Return: 0; -EINVAL when it is not attached; -EBUSY while it is in reset, an
+ * interrupt is on or a mapping made through a file of the device lives.
+ */
+int uiommu_pci_detach(struct uiommu_pci *dev)
+{
+	struct uiommu_pci_file *file;
+
+	guard(mutex)(&dev->lock);
+	if (!dev->space)
+		return -EINVAL;
+	if (in_use(dev) || READ_ONCE(dev->gated) & UIOMMU_PCI_DOWN)
+		return -EBUSY;
+
+	uiommu_pci_gate_close(dev, UIOMMU_PCI_UNSET);
+	uiommu_pci_config_detached(dev);
+	stop_dma(dev);
+	uiommu_detach(dev->space, &dev->pdev->dev);
+
+	/* They can map into another space next. */
+	list_for_each_entry(file, &dev->files, link) {
+		if (file->owner)
+			uiommu_owner_destroy(file->owner);
+		file->owner = NULL;
+	}
+	uiommu_space_put(dev->space);
+	dev->space = NULL;
+	return 0;
+}
+
+static void reset_prepare(struct pci_dev *pdev)
+{
+	struct uiommu_pci *dev = pci_get_drvdata(pdev);
+
+	if (!dev->own_reset)
+		uiommu_pci_gate_close(dev, UIOMMU_PCI_RESET);
+}
+
+/* Comes after failed resets too. */
+static void reset_done(struct pci_dev *pdev)
+{
+	struct uiommu_pci *dev = pci_get_drvdata(pdev);
+	u16 command;
+
+	if (dev->own_reset)
+		return;
+	uiommu_pci_intx_sync(dev);
+	pci_read_config_word(pdev, PCI_COMMAND, &command);
+	if (!dev->reset_failed && !PCI_POSSIBLE_ERROR(command))
+		uiommu_pci_gate_open(dev, UIOMMU_PCI_RESET);
+}
+
+/* No reset_prepare() comes before the reset of a link that had an error. */
+static pci_ers_result_t error_detected(struct pci_dev *pdev,
+				       pci_channel_state_t state)
+{
+	uiommu_pci_gate_close(pci_get_drvdata(pdev), UIOMMU_PCI_ERROR);
+	switch (state) {
+	case pci_channel_io_normal:
+		/* Not worth a reset of all that is on the bus. */
+		return PCI_ERS_RESULT_CAN_RECOVER;
+	case pci_channel_io_perm_failure:
+		return PCI_ERS_RESULT_DISCONNECT;
+	default:
+		return PCI_ERS_RESULT_NEED_RESET;
+	}
+}
+
+static pci_ers_result_t slot_reset(struct pci_dev *pdev)
+{
+	struct uiommu_pci *dev = pci_get_drvdata(pdev);
+
+	/* As after first open, BUS MASTER off: the user has to begin anew. */
+	if (dev->saved_state)
+		pci_load_saved_state(pdev, dev->saved_state);
+	pci_restore_state(pdev);
+	pci_clear_master(pdev);
+	uiommu_pci_intx_sync(dev);
+	return PCI_ERS_RESULT_RECOVERED;
+}
+
+static void resume(struct pci_dev *pdev)
+{
+	uiommu_pci_gate_open(pci_get_drvdata(pdev), UIOMMU_PCI_ERROR);
+}
+
+const struct pci_error_handlers uiommu_pci_err_handlers = {
+	.error_detected = error_detected,
+	.slot_reset = slot_reset,
+	.resume = resume,
+	.reset_prepare = reset_prepare,
+	.reset_done = reset_done,
+};

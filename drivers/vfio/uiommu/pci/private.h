@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the PCI bus driver share: one object for each bound device,
+ * which outlives the device while a file of it is open.
+ *
+ * Lock order, each taken inside the one before it:
+ *
+ *	device lock of the upstream bridge
+ *	device lock of the device; held by the driver core in probe and remove,
+ *		and by who resets; never waited for with the bridge's held, as
+ *		remove() can only try that one
+ *	dev->srcu, read side; every use of dev->pdev but those under the device
+ *		lock; only remove() waits for it
+ *	dev->lock
+ *	dev->irqs.lock
+ *	dev->config_lock; sleeps while a reset blocks config access, so a reset
+ *		takes neither it nor anything outside it but the device locks
+ *	dev->gate; also inside mmap_lock
+ *	dev->irqs.intx_lock
+ *
+ * None of them is held while user memory is copied.
+ */
+#ifndef _UIOMMU_PCI_PRIVATE_H
+#define _UIOMMU_PCI_PRIVATE_H
+
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/cdev.h>
+#include <linux/device.h>
+#include <linux/eventfd.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include <linux/types.h>
+
+struct uiommu_owner;
+struct uiommu_pci_config;
+struct uiommu_space;
+struct vm_area_struct;
+
+/**
+ * enum uiommu_pci_gate - why nothing reaches the registers of a device
+ * @UIOMMU_PCI_GONE: the driver is unbound from it; never cleared
+ * @UIOMMU_PCI_ERROR: a bus error is being handled
+ * @UIOMMU_PCI_RESET: it is in reset, or the last reset failed
+ * @UIOMMU_PCI_MEMOFF: the user cleared MEMORY in the COMMAND register
+ * @UIOMMU_PCI_UNSET: it is in no address space
+ */
+enum uiommu_pci_gate {
+	UIOMMU_PCI_GONE		= BIT(0),
+	UIOMMU_PCI_ERROR	= BIT(1),
+	UIOMMU_PCI_RESET	= BIT(2),
+	UIOMMU_PCI_MEMOFF	= BIT(3),
+	UIOMMU_PCI_UNSET	= BIT(4),
+};
+
+/* Config space and interrupts are out of reach too. */
+#define UIOMMU_PCI_DOWN	(UIOMMU_PCI_ERROR | UIOMMU_PCI_RESET)
+
+/* The most vectors that a device can have, MSI-X: PCI_MSIX_FLAGS_QSIZE + 1 */
+#define UIOMMU_PCI_MAX_VECTORS	(PCI_MSIX_FLAGS_QSIZE + 1)
+
+enum uiommu_pci_irq_type {
+	UIOMMU_PCI_IRQ_NONE,
+	UIOMMU_PCI_IRQ_INTX,
+	UIOMMU_PCI_IRQ_MSI,
+	UIOMMU_PCI_IRQ_MSIX,
+};
+
+/**
+ * struct uiommu_pci_vector - one interrupt
+ * @trigger: signalled by the handler, NULL for none; swapped under irqs->lock
+ * @dev: the device
+ * @irq: Linux interrupt number
+ * @name: in /proc/interrupts, freed after the interrupt
+ */
+struct uiommu_pci_vector {
+	struct eventfd_ctx __rcu *trigger;
+	struct uiommu_pci *dev;
+	int irq;
+	char *name;
+};
+
+/**
+ * struct uiommu_pci_irqs - interrupts of a device
+ * @lock: protects @type, @num_vectors, @vectors and every trigger
+ * @type: the kind in use
+ * @num_vectors: entries of @vectors
+ * @vectors: allocated when the kind is turned on, freed when it is turned off
+ * @intx_lock: protects what follows and the hardware's mask
+ * @intx_on: the INTx handler is there
+ * @intx_disabled: the user wants it masked
+ * @intx_masked: INTx is masked, by the user or by an interrupt; what the user
+ *	sees as INTX_DISABLE
+ * @intx_exclusive: the device cannot mask INTx, the line is ours alone
+ */
+struct uiommu_pci_irqs {
+	struct mutex lock;		/* what is turned on */
+	enum uiommu_pci_irq_type type;
+	unsigned int num_vectors;
+	struct uiommu_pci_vector *vectors;
+
+	spinlock_t intx_lock;		/* the mask of INTx */
+	bool intx_on;
+	bool intx_disabled;
+	bool intx_masked;
+	bool intx_exclusive;
+};
+
+/*
+ * Page offsets of VMAs name a BAR as file offsets do: BAR number << this plus
+ * the offset into it.
+ */
+#define UIOMMU_PCI_SPACE_SHIFT	40
+
+/**
+ * struct uiommu_pci_bar - a standard BAR or the ROM
+ * @len: bytes, 0 when there is none
+ * @start: bus address as the CPU sees it
+ * @flags: IORESOURCE_MEM or IORESOURCE_IO among others
+ * @io: mapped for read() and write() at the first of them, published with
+ *	release order
+ * @claimed: the resource is ours; without that it is as if there were none
+ */
+struct uiommu_pci_bar {
+	u64 len;
+	u64 start;
+	unsigned long flags;
+	void __iomem *io;
+	bool claimed;
+};
+
+/**
+ * struct uiommu_pci_msix_table - where the MSI-X table is
+ * @bar: BAR number
+ * @first: offset of its first byte
+ * @end: offset behind its last byte, 0 when there is none
+ */
+struct uiommu_pci_msix_table {
+	unsigned int bar;
+	u64 first;
+	u64 end;
+};
+
+/**
+ * struct uiommu_pci - a device bound to this driver
+ * @dev: /dev/vfioN; its last reference frees the object
+ * @cdev: the character device
+ * @pdev: referenced until the object is freed, used as the lock order says
+ * @bridge: upstream bridge, referenced, or NULL
+ * @srcu: see the lock order
+ * @gate: protects @gated: held for read around one access to a register or one
+ *	insertion of a page, for write to change a bit; nobody sleeps in it
+ * @gated: enum uiommu_pci_gate; the registers are in reach when it is 0
+ * @inode: its mapping holds every VMA of the device, whichever node was opened
+ * @own_reset: this driver resets the device; protected by the device lock
+ * @reset_failed: its last reset failed; protected by the device lock
+ * @lock: protects what follows up to @locked_pages, and serialises first open,
+ *	last close, attach and detach
+ * @opens: open files
+ * @active: between first open and last close or removal
+ * @claimed: its IOMMU group is ours; also after a last close that could not
+ *	reset it, so that its DMA stays blocked
+ * @files: struct uiommu_pci_file
+ * @space: what the device is attached to, or NULL
+ * @saved_state: config space as it is between users
+ * @bars: standard BARs and the ROM; set at first open
+ * @msix_table: set at first open
+ * @rom: copy of the ROM's image, from the first read on
+ * @rom_size: bytes of @rom, 0 when there is no image
+ * @rom_read: @rom and @rom_size are valid
+ * @locked_pages: pages pinned by mappings made through files of this device
+ * @config_lock: protects @config and serialises access to config space
+ * @config: virtual config space, from first open to last close
+ * @irqs: interrupts
+ */
+struct uiommu_pci {
+	struct device dev;
+	struct cdev cdev;
+	struct pci_dev *pdev;
+	struct pci_dev *bridge;
+	struct srcu_struct srcu;
+
+	struct rw_semaphore gate;
+	unsigned int gated;
+	struct inode *inode;
+	bool own_reset;
+	bool reset_failed;
+
+	struct mutex lock;		/* open, attach and their opposites */
+	unsigned int opens;
+	bool active;
+	bool claimed;
+	struct list_head files;
+	struct uiommu_space *space;
+	struct pci_saved_state *saved_state;
+	struct uiommu_pci_bar bars[PCI_ROM_RESOURCE + 1];
+	struct uiommu_pci_msix_table msix_table;
+	u8 *rom;
+	size_t rom_size;
+	bool rom_read;
+	atomic_long_t locked_pages;
+
+	struct mutex config_lock;	/* config space, as the user sees it */
+	struct uiommu_pci_config *config;
+
+	struct uiommu_pci_irqs irqs;
+};
+
+/**
+ * struct uiommu_pci_file - an open file of a device
+ * @dev: referenced
+ * @link: on dev->files
+ * @owner: what was mapped through it, NULL before the first mapping in a space;
+ *	protected by dev->lock
+ * @owner_users: requests that use @owner without dev->lock; protected by it
+ * @dummy: all-ones, what a BAR mapping shows while the gate is closed; allocated
+ *	at the first mmap(), lives as long as the file and so as its VMAs
+ */
+struct uiommu_pci_file {
+	struct uiommu_pci *dev;
+	struct list_head link;
+	struct uiommu_owner *owner;
+	unsigned int owner_users;
+	struct page *dummy;
+};
+
+static inline struct uiommu_pci *to_uiommu_pci(struct device *dev)
+{
+	return container_of(dev, struct uiommu_pci, dev);
+}
+
+static inline bool uiommu_pci_gone(struct uiommu_pci *dev)
+{
+	return READ_ONCE(dev->gated) & UIOMMU_PCI_GONE;
+}
+
+/* file.c */
+extern const struct file_operations uiommu_pci_fops;
+
+/* sysfs.c */
+extern const struct attribute_group *uiommu_pci_dev_groups[];
+int uiommu_pci_sysfs_add(struct uiommu_pci *dev);
+void uiommu_pci_sysfs_remove(struct uiommu_pci *dev);
+
+/* lifecycle.c */
+int uiommu_pci_open(struct uiommu_pci *dev);
+void uiommu_pci_close(struct uiommu_pci *dev);
+void uiommu_pci_revoke(struct uiommu_pci *dev);
+int uiommu_pci_reset(struct uiommu_pci *dev);
+int uiommu_pci_attach(struct uiommu_pci *dev, struct uiommu_space *space);
+int uiommu_pci_detach(struct uiommu_pci *dev);
+void uiommu_pci_gate_close(struct uiommu_pci *dev, enum uiommu_pci_gate why);
+void uiommu_pci_gate_open(struct uiommu_pci *dev, enum uiommu_pci_gate why);
+extern const struct pci_error_handlers uiommu_pci_err_handlers;
+
+/* region.c */
+void uiommu_pci_claim_bars(struct uiommu_pci *dev);
+void uiommu_pci_release_bars(struct uiommu_pci *dev);
+ssize_t uiommu_pci_bar_rw(struct uiommu_pci *dev, unsigned int bar,
+			  char __user *buf, size_t count, u64 pos, bool write);
+ssize_t uiommu_pci_rom_read(struct uiommu_pci *dev, char __user *buf,
+			    size_t count, u64 pos);
+bool uiommu_pci_bar_mappable(struct uiommu_pci *dev, unsigned int bar);
+int uiommu_pci_bar_mmap(struct uiommu_pci_file *file,
+			struct vm_area_struct *vma, unsigned int bar, u64 pos);
+
+/* config.c */
+int uiommu_pci_config_init(struct uiommu_pci *dev);
+void uiommu_pci_config_free(struct uiommu_pci *dev);
+void uiommu_pci_config_attached(struct uiommu_pci *dev);
+void uiommu_pci_config_detached(struct uiommu_pci *dev);
+ssize_t uiommu_pci_config_rw(struct uiommu_pci *dev, char __user *buf,
+			     size_t count, u64 pos, bool write);
+ssize_t uiommu_pci_config_map(struct uiommu_pci *dev, char *buf, loff_t pos,
+			      size_t count);
+ssize_t uiommu_pci_config_rules(struct uiommu_pci *dev, char *buf, loff_t pos,
+				size_t count);
+
+/* irq.c */
+void uiommu_pci_irq_init(struct uiommu_pci *dev);
+int uiommu_pci_irq_set(struct uiommu_pci *dev, enum uiommu_pci_irq_type type,
+		       unsigned int num, const s32 *fds);
+void uiommu_pci_irq_off(struct uiommu_pci *dev);
+unsigned int uiommu_pci_irq_max(struct pci_dev *pdev,
+				enum uiommu_pci_irq_type type);
+void uiommu_pci_intx_sync(struct uiommu_pci *dev);
+void uiommu_pci_intx_mask(struct uiommu_pci *dev, bool mask);
+int uiommu_pci_intx_eoi(struct uiommu_pci *dev);
+
+#endif /* _UIOMMU_PCI_PRIVATE_H */

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * User API of /dev/uiommu (IOMMU address spaces) and /dev/vfioN (PCI devices
+ * for user-level drivers).
+ *
+ * Design: original vfio/uiommu, Tom Lyon, Cisco Systems, 2010
+ */
+#ifndef _UAPI_LINUX_UIOMMU_H
+#define _UAPI_LINUX_UIOMMU_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/**
+ * DOC: Glossary
+ *
+ * address space
+ *	What one open of /dev/uiommu stands for: the I/O virtual addresses that
+ *	attached devices can reach, and the memory behind each of them.
+ *
+ * IOVA
+ *	I/O virtual address: the address a device puts on the bus.  Nothing but
+ *	mapped memory answers to it.
+ *
+ * mapping
+ *	A range of IOVA backed by pinned pages of the process that made it.  A
+ *	mapping belongs to the open file it was made through and goes with the
+ *	last close of that file.
+ *
+ * window
+ *	A range of IOVA that every attached device can use: the IOMMU's aperture
+ *	without the reserved regions of the devices' IOMMU groups.
+ *
+ * group
+ *	The devices that the IOMMU cannot tell apart.  A group is in one address
+ *	space at a time.
+ *
+ * attached
+ *	A device is attached after VFIO_DOMAIN_SET and until VFIO_DOMAIN_UNSET.
+ *	Only then can its registers be reached and can it do DMA.
+ *
+ * space (of a device fd)
+ *	A BAR, the ROM or config space, picked by the upper bits of the file
+ *	offset.
+ *
+ * gate
+ *	What stands between a process and the registers of its device.  While the
+ *	gate is closed (in reset, memory decoding off, gone) reads give all-ones,
+ *	writes are dropped and nothing reaches the device.  Before the device is
+ *	attached read() and write() fail and mappings show all-ones.
+ */
+
+/**
+ * DOC: Errors
+ *
+ * A request that fails changes nothing, but for a reset that fails half-way: the
+ * device then stays out of reach until a reset succeeds.
+ *
+ *  - ENOTTY: no such request, or not one of this kind of fd.
+ *  - EFAULT: an argument or a buffer cannot be read or written, or the memory
+ *    to be mapped cannot be pinned.
+ *  - EINVAL: a value is malformed: misaligned, zero, wrapping, out of range, a
+ *    structure smaller than its first version; or the device is not attached
+ *    and the request needs it to be.
+ *  - E2BIG: a structure is larger than this kernel knows and its unknown part
+ *    is not zero.
+ *  - EOPNOTSUPP: an unknown flag, or something this device cannot do.
+ *  - EBADF, EINVAL: an fd argument is closed, or an fd of another kind.
+ *  - EBUSY: an IOVA range overlaps a live mapping, the device or its group is
+ *    in use by another address space, a mapping or an interrupt stands in the
+ *    way, or the device is in reset: try again.
+ *  - EADDRNOTAVAIL: an IOVA range lies outside the windows.
+ *  - ENXIO: there is no mapping in the range to unmap.
+ *  - ENOMEM: RLIMIT_MEMLOCK would be exceeded, or the kernel is out of memory.
+ *  - EINTR: the process was killed, or a signal came first.
+ *  - EIO: the device or its IOMMU failed.
+ *  - EPERM: the IOMMU does not isolate message-signalled interrupts; or, of
+ *    open(), another driver owns the device's group.
+ *  - ENOSPC: fewer interrupt vectors are available than asked for.
+ *  - EOVERFLOW: an answer does not fit its field.
+ *  - ENODEV: the device is gone.
+ */
+
+/**
+ * DOC: Requests
+ *
+ * The ``VFIO_`` requests are those of 2010, with their numbers.  The ``UIOMMU_``
+ * requests take a structure that begins with its own size in bytes: the size
+ * encoded in the request number is only that of this first word, so that the
+ * structure can grow.  Reserved fields and flags must be 0.
+ */
+
+/**
+ * struct vfio_dma_map - ioctl(VFIO_DMA_MAP_IOVA), ioctl(VFIO_DMA_UNMAP)
+ * @vaddr: process address of the buffer, a multiple of the page size.
+ *	Ignored by VFIO_DMA_UNMAP.
+ * @dmaaddr: IOVA of the mapping, a multiple of the page size
+ * @size: bytes, a multiple of the page size, not 0
+ * @flags: VFIO_FLAG_WRITE when the device may write to the buffer; without it
+ *	the device can only read.  VFIO_DMA_UNMAP takes it and ignores it.
+ *
+ * VFIO_DMA_MAP_IOVA pins the buffer and maps it; it works before any device is
+ * attached.  VFIO_DMA_UNMAP removes every mapping between @dmaaddr and
+ * @dmaaddr + @size, whichever file it was made through; a mapping that lies
+ * only partly in the range makes it fail with EINVAL and stay as it was.
+ */
+struct vfio_dma_map {
+	__aligned_u64 vaddr;
+	__aligned_u64 dmaaddr;
+	__aligned_u64 size;
+	__aligned_u64 flags;
+};
+#define VFIO_FLAG_WRITE		0x1
+
+/* Map pages of the calling process.  Both kinds of fd. */
+#define VFIO_DMA_MAP_IOVA	_IOWR(';', 101, struct vfio_dma_map)
+
+/* Unmap.  Both kinds of fd. */
+#define VFIO_DMA_UNMAP		_IOW(';', 102, struct vfio_dma_map)
+
+/* 103 was VFIO_DMA_MASK: the IOMMU made it pointless. */
+
+/*
+ * Signal an eventfd at each INTx interrupt, < 0 to turn INTx off.  INTx is
+ * masked after each one until INTX_DISABLE is cleared in the COMMAND register
+ * or UIOMMU_IRQ_EOI is called.  Device fd.
+ */
+#define VFIO_EVENTFD_IRQ	_IOW(';', 104, int)
+
+/* Signal an eventfd at each MSI, < 0 to turn MSI off.  Device fd. */
+#define VFIO_EVENTFD_MSI	_IOW(';', 105, int)
+
+/*
+ * Signal eventfds at MSI-X interrupts: arg[0] is their number N, arg[1..N] one
+ * eventfd for each vector, < 0 for none.  N = 0 turns MSI-X off; the same N as
+ * before swaps the eventfds and loses no interrupt.  Device fd.
+ */
+#define VFIO_EVENTFDS_MSIX	_IOW(';', 106, int)
+
+/*
+ * In: number of a BAR, 0 to 5, or 6 for the ROM.  Out: its length in bytes, 0
+ * when the device has none.  EOVERFLOW from 4 GiB up, see UIOMMU_REGION_INFO.
+ * Device fd.
+ */
+#define VFIO_BAR_LEN		_IOWR(';', 107, __u32)
+
+/* Attach the device to the address space of a /dev/uiommu fd.  Device fd. */
+#define VFIO_DOMAIN_SET		_IOW(';', 108, int)
+
+/* Leave the address space; the argument is ignored.  Device fd. */
+#define VFIO_DOMAIN_UNSET	_IOW(';', 109, int)
+
+/* As VFIO_EVENTFDS_MSIX, for multi-message MSI.  Device fd. */
+#define VFIO_EVENTFDS_MSI	_IOW(';', 110, int)
+
+/**
+ * struct uiommu_window - a usable range of IOVA
+ * @first: first address
+ * @last: last address, included
+ */
+struct uiommu_window {
+	__aligned_u64 first;
+	__aligned_u64 last;
+};
+
+/**
+ * struct uiommu_info - ioctl(UIOMMU_INFO)
+ * @size: sizeof(struct uiommu_info)
+ * @flags: must be 0
+ * @out_page_sizes: bitmap of the page sizes that mappings are built of, in
+ *	bytes; the lowest is the unit of every address and size
+ * @out_mappings: live mappings in the address space
+ * @out_pinned: bytes pinned by live mappings
+ * @out_charged: bytes charged to users for this space, mappings that are being
+ *	made included
+ * @num_windows: in: windows that the array at @windows has room for; out:
+ *	windows there are.  When that is more, only the first are written.
+ * @__reserved: must be 0
+ * @windows: address of an array of struct uiommu_window, ascending; ignored
+ *	when @num_windows is 0
+ *
+ * What the address space can hold and holds now.  A device fd tells of the
+ * space the device is attached to.
+ */
+struct uiommu_info {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 out_page_sizes;
+	__aligned_u64 out_mappings;
+	__aligned_u64 out_pinned;
+	__aligned_u64 out_charged;
+	__u32 num_windows;
+	__u32 __reserved;
+	__aligned_u64 windows;
+};
+#define UIOMMU_INFO		_IOWR(';', 0x6f, __u32)
+
+/**
+ * enum uiommu_device_flags - what a device is and can do
+ * @UIOMMU_DEVICE_RESET: UIOMMU_RESET works
+ * @UIOMMU_DEVICE_VF: an SR-IOV virtual function
+ * @UIOMMU_DEVICE_PCIE: PCI Express
+ * @UIOMMU_DEVICE_INTX: has an INTx pin
+ * @UIOMMU_DEVICE_ISOLATED_MSI: the interrupts of its group are isolated, so
+ *	that VFIO_DOMAIN_SET needs no override by the administrator
+ * @UIOMMU_DEVICE_ATTACHED: attached to an address space now
+ */
+enum uiommu_device_flags {
+	UIOMMU_DEVICE_RESET		= 1 << 0,
+	UIOMMU_DEVICE_VF		= 1 << 1,
+	UIOMMU_DEVICE_PCIE		= 1 << 2,
+	UIOMMU_DEVICE_INTX		= 1 << 3,
+	UIOMMU_DEVICE_ISOLATED_MSI	= 1 << 4,
+	UIOMMU_DEVICE_ATTACHED		= 1 << 5
+};
+
+/**
+ * struct uiommu_device_info - ioctl(UIOMMU_DEVICE_INFO)
+ * @size: sizeof(struct uiommu_device_info)
+ * @flags: must be 0
+ * @out_flags: enum uiommu_device_flags
+ * @out_domain: PCI domain number of the device
+ * @out_bus: PCI bus number
+ * @out_devfn: device number << 3 | function number
+ * @out_num_msi: MSI messages that the device can send, 0 to 32
+ * @out_num_msix: MSI-X vectors that the device has, 0 to 2048
+ * @out_config_size: bytes of config space, 256 or 4096
+ * @__reserved: must be 0
+ */
+struct uiommu_device_info {
+	__u32 size;
+	__u32 flags;
+	__u32 out_flags;
+	__u32 out_domain;
+	__u16 out_bus;
+	__u16 out_devfn;
+	__u16 out_num_msi;
+	__u16 out_num_msix;
+	__u32 out_config_size;
+	__u32 __reserved;
+};
+#define UIOMMU_DEVICE_INFO	_IOWR(';', 0x70, __u32)
+
+/**
+ * enum uiommu_region_flags - what can be done with a space of a device
+ * @UIOMMU_REGION_READ: pread() works
+ * @UIOMMU_REGION_WRITE: pwrite() works
+ * @UIOMMU_REGION_MMAP: mmap() works
+ */
+enum uiommu_region_flags {
+	UIOMMU_REGION_READ	= 1 << 0,
+	UIOMMU_REGION_WRITE	= 1 << 1,
+	UIOMMU_REGION_MMAP	= 1 << 2
+};
+
+/**
+ * struct uiommu_region_info - ioctl(UIOMMU_REGION_INFO)
+ * @size: sizeof(struct uiommu_region_info)
+ * @flags: must be 0
+ * @index: number of the space, VFIO_PCI_*_RESOURCE
+ * @out_flags: enum uiommu_region_flags, 0 when the device does not have it
+ * @out_size: its length in bytes
+ * @out_offset: file offset of its first byte
+ */
+struct uiommu_region_info {
+	__u32 size;
+	__u32 flags;
+	__u32 index;
+	__u32 out_flags;
+	__aligned_u64 out_size;
+	__aligned_u64 out_offset;
+};
+#define UIOMMU_REGION_INFO	_IOWR(';', 0x71, __u32)
+
+/**
+ * struct uiommu_reset - ioctl(UIOMMU_RESET)
+ * @size: sizeof(struct uiommu_reset)
+ * @flags: must be 0
+ *
+ * Reset the function.  Config space, as the user sees it, and interrupts are
+ * afterwards as they were before; BAR mappings stay and are filled again at the
+ * next touch.
+ */
+struct uiommu_reset {
+	__u32 size;
+	__u32 flags;
+};
+#define UIOMMU_RESET		_IOWR(';', 0x72, __u32)
+
+/**
+ * struct uiommu_irq_eoi - ioctl(UIOMMU_IRQ_EOI)
+ * @size: sizeof(struct uiommu_irq_eoi)
+ * @flags: must be 0
+ *
+ * End of interrupt: unmask INTx.  A line that is still asserted signals again.
+ */
+struct uiommu_irq_eoi {
+	__u32 size;
+	__u32 flags;
+};
+#define UIOMMU_IRQ_EOI		_IOWR(';', 0x73, __u32)
+
+/*
+ * read(), write() and mmap() of a device fd pick a space by the upper bits of
+ * the file offset.
+ */
+#define VFIO_PCI_BAR0_RESOURCE		0x0
+#define VFIO_PCI_BAR1_RESOURCE		0x1
+#define VFIO_PCI_BAR2_RESOURCE		0x2
+#define VFIO_PCI_BAR3_RESOURCE		0x3
+#define VFIO_PCI_BAR4_RESOURCE		0x4
+#define VFIO_PCI_BAR5_RESOURCE		0x5
+#define VFIO_PCI_ROM_RESOURCE		0x6
+#define VFIO_PCI_CONFIG_RESOURCE	0xF
+
+#define VFIO_PCI_SPACE_SHIFT		40
+#define VFIO_PCI_SPACE_TO_OFFSET(sp)	((__u64)(sp) << VFIO_PCI_SPACE_SHIFT)
+#define VFIO_OFFSET_TO_PCI_SPACE(off)	((__u64)(off) >> VFIO_PCI_SPACE_SHIFT)
+#define VFIO_PCI_CONFIG_OFF		\
+	VFIO_PCI_SPACE_TO_OFFSET(VFIO_PCI_CONFIG_RESOURCE)
+
+#endif /* _UAPI_LINUX_UIOMMU_H */
