@@ -41,7 +41,7 @@ libelf-dev libssl-dev perl python3 quilt rsync xz-utils'
 packages_qemu='busybox-static cpio qemu-system-x86'
 packages_check='binutils clang-19 coccinelle codespell file
 gcc-aarch64-linux-gnu gcc-powerpc64-linux-gnu gcc-s390x-linux-gnu
-lld-19 llvm-19 python3-yaml shellcheck sparse'
+lld-19 llvm-19 pciutils python3-yaml shellcheck sparse'
 
 # What the kernel prints when it has found a defect. Matched against lines that
 # carry a kernel time stamp, so that a program may print the same words.

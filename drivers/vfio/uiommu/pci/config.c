@@ -24,10 +24,12 @@
  * @rules: rules and copy
  * @vpd_failed: an access to VPD timed out; another would take as long, and the
  *	PCI core would say so in the log each time
+ * @decode: IO and MEMORY as they are in the real COMMAND register, for good
  */
 struct uiommu_pci_config {
 	struct uiommu_pci_rules *rules;
 	bool vpd_failed;
+	u16 decode;
 };
 
 static int user_read(void *priv, unsigned int pos, unsigned int len, u32 *val)
@@ -117,9 +119,12 @@ int uiommu_pci_config_init(struct uiommu_pci *dev)
 	if (IS_ERR(config->rules))
 		return PTR_ERR(config->rules);
 
-	/* The copy says MEMORY, whatever the last user left. */
-	if (READ_ONCE(dev->gated) & UIOMMU_PCI_MEMOFF)
-		uiommu_pci_gate_open(dev, UIOMMU_PCI_MEMOFF);
+	pci_read_config_word(dev->pdev, PCI_COMMAND, &config->decode);
+	config->decode &= PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
+
+	/* The copy says MEMORY and D0, whatever the last user left. */
+	if (READ_ONCE(dev->gated) & (UIOMMU_PCI_MEMOFF | UIOMMU_PCI_D3))
+		uiommu_pci_gate_open(dev, UIOMMU_PCI_MEMOFF | UIOMMU_PCI_D3);
 
 	guard(mutex)(&dev->config_lock);
 	dev->config = no_free_ptr(config);
@@ -170,6 +175,57 @@ void uiommu_pci_config_detached(struct uiommu_pci *dev)
 		uiommu_pci_rules_write(rules, &user_hw, dev->pdev, PCI_COMMAND,
 				       1, command & ~PCI_COMMAND_MASTER);
 	uiommu_pci_dword(rules, PCI_COMMAND)->write &= ~PCI_COMMAND_MASTER;
+}
+
+/**
+ * uiommu_pci_config_reset - the device was reset for its user
+ * @dev: the device, open
+ *
+ * The virtual registers keep what the user wrote, as the real ones are restored;
+ * but a reset leads to D0.
+ */
+void uiommu_pci_config_reset(struct uiommu_pci *dev)
+{
+	struct uiommu_pci_rules *rules;
+
+	guard(mutex)(&dev->config_lock);
+	rules = dev->config->rules;
+	if (rules->pm_ctrl)
+		uiommu_pci_dword(rules, rules->pm_ctrl)->value &=
+			~PCI_PM_CTRL_STATE_MASK;
+	if (READ_ONCE(dev->gated) & UIOMMU_PCI_D3)
+		uiommu_pci_gate_open(dev, UIOMMU_PCI_D3);
+}
+
+/*
+ * A device that was reset by its user in a way of its own, or behind the user's
+ * back, has lost its BARs and all else that the kernel wrote to config space. It
+ * does not decode any more, which nothing else can turn off.  Whoever then turns
+ * it on again finds it as it was at first open, interrupts included.
+ */
+static int restore_if_lost(struct uiommu_pci *dev)
+{
+	struct pci_dev *pdev = dev->pdev;
+	u16 decode = dev->config->decode;
+	u32 command;
+	int ret;
+
+	if (!decode)
+		return 0;
+	ret = user_read(pdev, PCI_COMMAND, 2, &command);
+	if (ret || (command & decode) == decode)
+		return ret;
+
+	/* The core does not wait for a reset: keep it out in the meantime. */
+	pci_cfg_access_lock(pdev);
+	ret = pci_load_saved_state(pdev, dev->saved_state);
+	if (!ret) {
+		pci_restore_state(pdev);
+		pci_clear_master(pdev);
+		uiommu_pci_intx_sync(dev);
+	}
+	pci_cfg_access_unlock(pdev);
+	return ret;
 }
 
 /* INTx is also masked by its interrupts. */
@@ -258,6 +314,33 @@ static void vpd_written(struct uiommu_pci *dev)
 	}
 }
 
+/* A state that the device does not have is dropped. 7.5.2.2 */
+static u32 choose_power_state(struct uiommu_pci_rules *rules, u32 val)
+{
+	const struct uiommu_pci_dword *d =
+		uiommu_pci_dword(rules, rules->pm_ctrl);
+
+	if (rules->pm_states & BIT(val & PCI_PM_CTRL_STATE_MASK))
+		return val;
+	return (val & ~PCI_PM_CTRL_STATE_MASK) |
+	       (d->value & PCI_PM_CTRL_STATE_MASK);
+}
+
+/* True when the device has to be reset now, as it would have done itself. */
+static bool power_state_written(struct uiommu_pci *dev, u32 old)
+{
+	const struct uiommu_pci_rules *rules = dev->config->rules;
+	u32 new = rules->dwords[rules->pm_ctrl / 4].value;
+
+	old &= PCI_PM_CTRL_STATE_MASK;
+	new &= PCI_PM_CTRL_STATE_MASK;
+	if (new && !old)
+		uiommu_pci_gate_close(dev, UIOMMU_PCI_D3);
+	else if (old && !new)
+		uiommu_pci_gate_open(dev, UIOMMU_PCI_D3);
+	return !new && old == (__force u32)PCI_D3hot && rules->pm_forgets;
+}
+
 /* Take a bit that starts something out of the copy, as it reads 0. */
 static bool take_bit(struct uiommu_pci_rules *rules, unsigned int pos, u32 bit)
 {
@@ -301,6 +384,16 @@ static int write_locked(struct uiommu_pci *dev, unsigned int pos,
 			return ret;
 	}
 
+	if (rules->pm_ctrl && reg == rules->pm_ctrl &&
+	    written & PCI_PM_CTRL_STATE_MASK)
+		val = choose_power_state(rules, val);
+	if (reg == PCI_COMMAND && written & val &
+	    (PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER)) {
+		ret = restore_if_lost(dev);
+		if (ret)
+			return ret;
+	}
+
 	ret = uiommu_pci_rules_write(rules, &user_hw, dev->pdev, pos, len, val);
 	if (ret)
 		return ret;
@@ -309,7 +402,9 @@ static int write_locked(struct uiommu_pci *dev, unsigned int pos,
 		command_written(dev, d, written, old);
 	else if (rules->vpd && reg == rules->vpd && written & VPD_DONE)
 		vpd_written(dev);
-	*reset = take_bit(rules, rules->devctl, PCI_EXP_DEVCTL_BCR_FLR) ||
+	*reset = rules->pm_ctrl && reg == rules->pm_ctrl &&
+		 power_state_written(dev, old);
+	*reset |= take_bit(rules, rules->devctl, PCI_EXP_DEVCTL_BCR_FLR) ||
 		 take_bit(rules, rules->af_ctrl, PCI_AF_CTRL_FLR);
 	return 0;
 }

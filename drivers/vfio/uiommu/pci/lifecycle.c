@@ -335,6 +335,8 @@ int uiommu_pci_reset(struct uiommu_pci *dev)
 			ret = -EBUSY;
 		else
 			ret = reset_locked(dev);
+		if (!ret)
+			uiommu_pci_config_reset(dev);
 	}
 	unlock_device(dev);
 	return ret;

@@ -49,6 +49,7 @@ struct vm_area_struct;
  * @UIOMMU_PCI_RESET: it is in reset, or the last reset failed
  * @UIOMMU_PCI_MEMOFF: the user cleared MEMORY in the COMMAND register
  * @UIOMMU_PCI_UNSET: it is in no address space
+ * @UIOMMU_PCI_D3: the user put it into a power state other than D0
  */
 enum uiommu_pci_gate {
 	UIOMMU_PCI_GONE		= BIT(0),
@@ -56,6 +57,7 @@ enum uiommu_pci_gate {
 	UIOMMU_PCI_RESET	= BIT(2),
 	UIOMMU_PCI_MEMOFF	= BIT(3),
 	UIOMMU_PCI_UNSET	= BIT(4),
+	UIOMMU_PCI_D3		= BIT(5),
 };
 
 /* Config space and interrupts are out of reach too. */
@@ -274,6 +276,7 @@ int uiommu_pci_config_init(struct uiommu_pci *dev);
 void uiommu_pci_config_free(struct uiommu_pci *dev);
 void uiommu_pci_config_attached(struct uiommu_pci *dev);
 void uiommu_pci_config_detached(struct uiommu_pci *dev);
+void uiommu_pci_config_reset(struct uiommu_pci *dev);
 ssize_t uiommu_pci_config_rw(struct uiommu_pci *dev, char __user *buf,
 			     size_t count, u64 pos, bool write);
 ssize_t uiommu_pci_config_map(struct uiommu_pci *dev, char *buf, loff_t pos,

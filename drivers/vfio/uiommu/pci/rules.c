@@ -119,14 +119,14 @@ static const struct rule pm_rules[PCI_PM_SIZEOF / 4] = {
 	/* PMC: no PME of the device reaches the user. */
 	[0] = { .virt = HI(PCI_PM_CAP_PME_MASK) },
 	/*
-	 * PMCSR. State: D0 while it is open; the BARs go away in any other one,
-	 * and so would what the kernel has written to config space. PME: the
-	 * kernel's, for wake-up.
+	 * PMCSR. State: the device stays in D0, as it forgets in any other what
+	 * the kernel wrote to config space; what the user sees is a device that
+	 * went there, see config.c. PME: the kernel's, for wake-up.
 	 */
 	[PCI_PM_CTRL / 4] = {
 		.virt = PCI_PM_CTRL_STATE_MASK | PCI_PM_CTRL_PME_ENABLE |
 			PCI_PM_CTRL_PME_STATUS,
-		.write = PCI_PM_CTRL_DATA_SEL_MASK,
+		.write = PCI_PM_CTRL_STATE_MASK | PCI_PM_CTRL_DATA_SEL_MASK,
 		.w1c = PCI_PM_CTRL_PME_STATUS,
 	},
 };
@@ -764,6 +764,28 @@ static int init_exp(struct build *b, const struct cap *cap)
 	return 0;
 }
 
+/* 7.5.2.1, 7.5.2.2 */
+static int init_pm(struct build *b, const struct cap *cap)
+{
+	u16 caps = cap->header >> 16;
+	u32 val;
+	int ret;
+
+	if (cap->len < PCI_PM_CTRL + 2)
+		return 0;
+	ret = read_dword(b, cap->pos + PCI_PM_CTRL, &val);
+	if (ret)
+		return ret;
+	b->rules->pm_ctrl = cap->pos + PCI_PM_CTRL;
+	b->rules->pm_states = BIT(0) | BIT(3);
+	if (caps & PCI_PM_CAP_D1)
+		b->rules->pm_states |= BIT(1);
+	if (caps & PCI_PM_CAP_D2)
+		b->rules->pm_states |= BIT(2);
+	b->rules->pm_forgets = !(val & PCI_PM_CTRL_NO_SOFT_RESET);
+	return 0;
+}
+
 static void init_af(struct build *b, const struct cap *cap)
 {
 	u8 caps = cap->header >> 24;
@@ -903,6 +925,8 @@ static int init_list(struct build *b, const struct cap_list *list,
 			prev = pos;
 			if (!list->ext && cap.id == PCI_CAP_ID_EXP)
 				ret = init_exp(b, &cap);
+			else if (!list->ext && cap.id == PCI_CAP_ID_PM)
+				ret = init_pm(b, &cap);
 			else if (!list->ext && cap.id == PCI_CAP_ID_AF)
 				init_af(b, &cap);
 			else if (!list->ext && cap.id == PCI_CAP_ID_VPD &&

@@ -79,6 +79,9 @@ struct uiommu_pci_dword {
  * @devctl: position of the PCIe Device Control register, 0 when there is none
  * @af_ctrl: position of the Advanced Features Control register, or 0
  * @vpd: position of the Vital Product Data capability, or 0
+ * @pm_ctrl: position of the Power Management Control/Status register, or 0
+ * @pm_states: bit N is set when the device has power state DN
+ * @pm_forgets: it is as after a reset when it comes back from D3hot
  * @num: number of @dwords
  * @dwords: the rules, freed with the whole by kvfree()
  */
@@ -86,6 +89,9 @@ struct uiommu_pci_rules {
 	u16 devctl;
 	u16 af_ctrl;
 	u16 vpd;
+	u16 pm_ctrl;
+	u8 pm_states;
+	bool pm_forgets;
 	unsigned int num;
 	struct uiommu_pci_dword dwords[] __counted_by(num);
 };

@@ -14,176 +14,7 @@
 #include <linux/unaligned.h>
 
 #include "rules.h"
-
-#define HI(bits)	((u32)(bits) << 16)
-
-/* A dword that is not 0. */
-struct reg {
-	u16 pos;
-	u32 val;
-};
-
-struct image {
-	const char *name;
-	struct uiommu_pci_rules_source src;
-	unsigned int num;
-	const struct reg *regs;
-};
-
-#define REGS(...) \
-	.num = ARRAY_SIZE(((const struct reg[]) { __VA_ARGS__ })), \
-	.regs = (const struct reg[]) { __VA_ARGS__ }
-
-#define CAP(id, next, flags)	((id) | (next) << 8 | HI(flags))
-#define EXT_CAP(id, ver, next)	((id) | (ver) << 16 | (u32)(next) << 20)
-
-#define COMMAND_ON	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_SERR)
-#define STATUS_CAPS	HI(PCI_STATUS_CAP_LIST)
-/* RELAX_EN, NOSNOOP_EN, READRQ 512, PAYLOAD 256, error reporting */
-#define DEVCTL_ON	0x283f
-
-/* 82576: every register of the header, AER, SR-IOV */
-static const struct image nic_pf = {
-	.name = "nic-pf",
-	.src = {
-		.size = 4096, .vendor = 0x8086, .device = 0x10c9, .intx = true,
-		.bars = {
-			[0] = { SZ_128K, IORESOURCE_MEM },
-			[1] = { SZ_4M, IORESOURCE_MEM },
-			[2] = { 32, IORESOURCE_IO },
-			[3] = { SZ_16K, IORESOURCE_MEM },
-			[PCI_ROM_RESOURCE] = { SZ_4M, IORESOURCE_MEM },
-		},
-	},
-	REGS({ 0x00, 0x10c98086 }, { 0x04, COMMAND_ON | HI(0x2010) },
-	     { 0x08, 0x02000001 }, { 0x0c, 0x00800010 },
-	     { 0x10, 0xfe400000 }, { 0x14, 0xfe000000 }, { 0x18, 0x0000e021 },
-	     { 0x1c, 0xfe440000 }, { 0x2c, 0xa03c8086 }, { 0x30, 0xfdc00000 },
-	     { 0x34, 0x40 }, { 0x3c, 0x010b },
-	     { 0x40, CAP(PCI_CAP_ID_PM, 0x50, 0xc823) }, { 0x44, 0x8008 },
-	     { 0x50, CAP(PCI_CAP_ID_MSI, 0x70, 0x0180) },
-	     { 0x54, 0xfee00000 }, { 0x5c, 0x4041 }, { 0x60, 1 },
-	     { 0x70, CAP(PCI_CAP_ID_MSIX, 0xa0, 0x8018) },
-	     { 0x74, 0x3 }, { 0x78, 0x2003 },
-	     { 0xa0, CAP(PCI_CAP_ID_EXP, 0, 0x0002) },
-	     { 0xa4, 0x10008cc2 }, { 0xa8, DEVCTL_ON | HI(0x0009) },
-	     { 0xac, 0x00014c41 }, { 0xb0, HI(0x1041) },
-	     { 0xc4, 0x1f }, { 0xc8, 0x5 },
-	     { 0x100, EXT_CAP(PCI_EXT_CAP_ID_ERR, 1, 0x140) },
-	     { 0x104, 0x00100000 }, { 0x10c, 0x00062011 }, { 0x110, 0x2000 },
-	     { 0x114, 0x2000 },
-	     { 0x140, EXT_CAP(PCI_EXT_CAP_ID_DSN, 1, 0x150) },
-	     { 0x144, 0xff112233 }, { 0x148, 0x001b21ff },
-	     { 0x150, EXT_CAP(PCI_EXT_CAP_ID_ARI, 1, 0x160) }, { 0x154, 0x100 },
-	     { 0x160, EXT_CAP(PCI_EXT_CAP_ID_SRIOV, 1, 0) },
-	     { 0x168, 0x19 }, { 0x16c, 0x00080008 }),
-};
-
-/* Its virtual function: nothing in the header that a VF does not have */
-static const struct image nic_vf = {
-	.name = "nic-vf",
-	.src = {
-		.size = 4096, .vendor = 0x8086, .device = 0x10ca,
-		.bars = {
-			[0] = { SZ_16K, IORESOURCE_MEM | IORESOURCE_MEM_64 },
-			[3] = { SZ_16K, IORESOURCE_MEM | IORESOURCE_MEM_64 },
-		},
-	},
-	REGS({ 0x00, 0xffffffff }, { 0x04, STATUS_CAPS }, { 0x08, 0x02000001 },
-	     { 0x2c, 0xa03c8086 }, { 0x34, 0x70 }, { 0x3c, 0x0100 },
-	     { 0x70, CAP(PCI_CAP_ID_MSIX, 0xa0, 0x0002) },
-	     { 0x74, 0x3 }, { 0x78, 0x2003 },
-	     { 0xa0, CAP(PCI_CAP_ID_EXP, 0, 0x0002) }, { 0xa4, 0x10008cc2 },
-	     { 0x100, EXT_CAP(PCI_EXT_CAP_ID_ERR, 1, 0x150) },
-	     { 0x150, EXT_CAP(PCI_EXT_CAP_ID_ARI, 1, 0) }),
-};
-
-/* Hidden capabilities in the middle and at the end of the extended list */
-static const struct image nvme = {
-	.name = "nvme",
-	.src = {
-		.size = 4096, .vendor = 0x144d, .device = 0xa808, .intx = true,
-		.bars = {
-			[0] = { SZ_16K, IORESOURCE_MEM | IORESOURCE_MEM_64 },
-		},
-	},
-	REGS({ 0x00, 0xa808144d }, { 0x04, 0x0406 | STATUS_CAPS },
-	     { 0x08, 0x01080200 }, { 0x0c, 0x10 }, { 0x10, 0xfc200004 },
-	     { 0x34, 0x40 }, { 0x3c, 0x01ff },
-	     { 0x40, CAP(PCI_CAP_ID_PM, 0x50, 0x0003) }, { 0x44, 0x8 },
-	     { 0x50, CAP(PCI_CAP_ID_MSI, 0x70, 0x008a) },
-	     { 0x70, CAP(PCI_CAP_ID_EXP, 0xb0, 0x0002) },
-	     { 0x74, 0x10008fc1 }, { 0x78, DEVCTL_ON },
-	     { 0xb0, CAP(PCI_CAP_ID_MSIX, 0, 0x0020) }, { 0xb4, 0x3000 },
-	     { 0x100, EXT_CAP(PCI_EXT_CAP_ID_ERR, 2, 0x148) },
-	     { 0x148, EXT_CAP(PCI_EXT_CAP_ID_DSN, 1, 0x158) },
-	     { 0x158, EXT_CAP(PCI_EXT_CAP_ID_PWR, 1, 0x168) },
-	     { 0x168, EXT_CAP(PCI_EXT_CAP_ID_SECPCI, 1, 0x188) },
-	     { 0x16c, 0x12345678 },
-	     { 0x188, EXT_CAP(PCI_EXT_CAP_ID_LTR, 1, 0x190) },
-	     { 0x18c, 0x10031003 },
-	     { 0x190, EXT_CAP(PCI_EXT_CAP_ID_L1SS, 1, 0) }, { 0x194, 0x1f }),
-};
-
-/* 82545: 256 bytes, and registers of its own between the capabilities */
-static const struct image pcix = {
-	.name = "pci-x",
-	.src = {
-		.size = 256, .vendor = 0x8086, .device = 0x1026, .intx = true,
-		.bars = {
-			[0] = { SZ_128K, IORESOURCE_MEM | IORESOURCE_MEM_64 },
-			[2] = { 64, IORESOURCE_IO },
-		},
-	},
-	REGS({ 0x00, 0x10268086 }, { 0x04, 0x0317 | HI(0x0230) },
-	     { 0x08, 0x02000004 }, { 0x0c, 0x00004010 }, { 0x10, 0xfeb80004 },
-	     { 0x18, 0xdf01 }, { 0x34, 0xdc }, { 0x3c, 0xff000105 },
-	     { 0x40, 0xcafe }, { 0xdc, CAP(PCI_CAP_ID_PM, 0xe4, 0xc822) },
-	     { 0xe0, 0x2000 }, { 0xe4, CAP(PCI_CAP_ID_PCIX, 0xf0, 0x0002) },
-	     { 0xe8, 0x240300f8 }, { 0xf0, CAP(PCI_CAP_ID_MSI, 0, 0x0080) }),
-};
-
-/* BARs beyond 4 GiB, vendor's capabilities, resizable BARs */
-static const struct image gpu = {
-	.name = "gpu",
-	.src = {
-		.size = 4096, .vendor = 0x10de, .device = 0x2330, .intx = true,
-		.bars = {
-			[0] = { SZ_16M, IORESOURCE_MEM },
-			[1] = { 16ULL << 30,
-				IORESOURCE_MEM | IORESOURCE_MEM_64 |
-				IORESOURCE_PREFETCH },
-			[3] = { SZ_32M, IORESOURCE_MEM | IORESOURCE_MEM_64 |
-					IORESOURCE_PREFETCH },
-			[5] = { 128, IORESOURCE_IO },
-			[PCI_ROM_RESOURCE] = { SZ_512K, IORESOURCE_MEM },
-		},
-	},
-	REGS({ 0x00, 0x233010de }, { 0x04, COMMAND_ON | STATUS_CAPS },
-	     { 0x08, 0x030000a1 }, { 0x34, 0x60 }, { 0x3c, 0x0110 },
-	     { 0x60, CAP(PCI_CAP_ID_PM, 0x68, 0x0003) }, { 0x64, 0x8 },
-	     { 0x68, CAP(PCI_CAP_ID_MSI, 0x78, 0x0080) },
-	     { 0x78, CAP(PCI_CAP_ID_EXP, 0xb4, 0x0012) },
-	     { 0x80, DEVCTL_ON & ~(PCI_EXP_DEVCTL_RELAX_EN |
-				   PCI_EXP_DEVCTL_NOSNOOP_EN) },
-	     { 0xb4, CAP(PCI_CAP_ID_VNDR, 0, 0x0114) }, { 0xb8, 0xdead },
-	     { 0x100, EXT_CAP(PCI_EXT_CAP_ID_VC, 1, 0x250) },
-	     { 0x128, EXT_CAP(PCI_EXT_CAP_ID_PWR, 1, 0x420) },
-	     { 0x250, EXT_CAP(PCI_EXT_CAP_ID_LTR, 1, 0x258) },
-	     { 0x258, EXT_CAP(PCI_EXT_CAP_ID_L1SS, 1, 0x128) },
-	     { 0x420, EXT_CAP(PCI_EXT_CAP_ID_ERR, 2, 0x600) },
-	     { 0x600, EXT_CAP(PCI_EXT_CAP_ID_VNDR, 1, 0x900) },
-	     { 0x604, 0x02410001 },
-	     { 0x900, EXT_CAP(PCI_EXT_CAP_ID_DVSEC, 1, 0xa00) },
-	     { 0x904, 0x01c01e98 }, { 0x908, 0x0000 },
-	     { 0xa00, EXT_CAP(PCI_EXT_CAP_ID_DVSEC, 1, 0xbb0) },
-	     { 0xa04, 0x010010de }, { 0xa08, 0x0007 },
-	     { 0xbb0, EXT_CAP(PCI_EXT_CAP_ID_REBAR, 1, 0) }, { 0xbb8, 0x21 }),
-};
-
-static const struct image * const images[] = {
-	&nic_pf, &nic_vf, &nvme, &pcix, &gpu,
-};
+#include "rules_images.h"
 
 /* A device: bits in @w1c go to 0 when a 1 is written, others are writable. */
 struct device_model {
@@ -385,6 +216,9 @@ static void test_nic_pf(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, owned(rules, 0x100), PCI_ERR_ROOT_COMMAND);
 	KUNIT_EXPECT_EQ(test, owned(rules, 0x160), PCI_EXT_CAP_SRIOV_SIZEOF);
 	KUNIT_EXPECT_EQ(test, rules->devctl, 0xa8);
+	KUNIT_EXPECT_EQ(test, rules->pm_ctrl, 0x44);
+	KUNIT_EXPECT_EQ(test, rules->pm_states, BIT(0) | BIT(3));
+	KUNIT_EXPECT_FALSE(test, rules->pm_forgets);
 
 	/* Nothing of the host's in what is virtual */
 	KUNIT_EXPECT_EQ(test, rd(test, rules, model, 0x00), 0x10c98086);
@@ -460,6 +294,7 @@ static void test_pcix(struct kunit *test)
 	wr(test, rules, model, 0x40, 0x12345678);
 	KUNIT_EXPECT_EQ(test, model_get(model, 0x40), 0x12345678);
 	KUNIT_EXPECT_EQ(test, rd(test, rules, model, 0x40), 0x12345678);
+	KUNIT_EXPECT_TRUE(test, rules->pm_forgets);
 	/* Status bits are cleared by the user alone */
 	wr(test, rules, model, 0xe8, PCI_X_STATUS_SPL_ERR);
 	KUNIT_EXPECT_EQ(test, model_get(model, 0xe8),
@@ -1070,6 +905,127 @@ static void image_desc(const struct image * const *image, char *desc)
 
 KUNIT_ARRAY_PARAM(image, images, image_desc);
 
+/* What is shown of each, in both lists */
+static void test_lists(struct kunit *test)
+{
+	const struct image *image = *(const struct image **)test->param_value;
+	struct device_model *model = load(test, image);
+	struct uiommu_pci_rules *rules = build_rules(test, model, &image->src);
+	unsigned int num = 0;
+
+	while (image->caps[num])
+		num++;
+	expect_caps(test, rules, model, image->caps, num);
+	for (num = 0; image->ext_caps[num] != 0xffff; num++)
+		;
+	if (num)
+		expect_ext_caps(test, rules, model, image->ext_caps, num);
+	else if (image->src.size > PCI_CFG_SPACE_SIZE)
+		KUNIT_EXPECT_EQ(test, map_at(rules, PCI_CFG_SPACE_SIZE),
+				UIOMMU_PCI_MAP_GAP);
+}
+
+/* Every BAR answers as the real one does, and hardware hears nothing of it. */
+static void test_sizing(struct kunit *test)
+{
+	const struct image *image = *(const struct image **)test->param_value;
+	struct device_model *model = load(test, image);
+	struct uiommu_pci_rules *rules = build_rules(test, model, &image->src);
+	u32 want[PCI_ROM_RESOURCE + 1] = {}, flags[PCI_ROM_RESOURCE + 1] = {};
+	unsigned int i, pos;
+
+	for (i = 0; i < PCI_ROM_RESOURCE; i++) {
+		u64 len = image->src.bars[i].len;
+		unsigned long kind = image->src.bars[i].flags;
+
+		if (!len)
+			continue;
+		flags[i] = (kind & IORESOURCE_IO ? 0x1 : 0) |
+			   (kind & IORESOURCE_MEM_64 ? 0x4 : 0) |
+			   (kind & IORESOURCE_PREFETCH ? 0x8 : 0);
+		want[i] = (u32)-len | flags[i];
+		if (kind & IORESOURCE_MEM_64)
+			want[i + 1] = -len >> 32;
+	}
+	if (image->src.bars[PCI_ROM_RESOURCE].len)
+		want[PCI_ROM_RESOURCE] =
+			-(u32)image->src.bars[PCI_ROM_RESOURCE].len | 1;
+
+	for (i = 0; i <= PCI_ROM_RESOURCE; i++) {
+		pos = i == PCI_ROM_RESOURCE ? PCI_ROM_ADDRESS :
+					      PCI_BASE_ADDRESS_0 + i * 4;
+		KUNIT_EXPECT_EQ(test, rd(test, rules, model, pos), flags[i]);
+		wr(test, rules, model, pos, ~0U);
+		KUNIT_EXPECT_EQ(test, rd(test, rules, model, pos), want[i]);
+		wr(test, rules, model, pos, 0);
+		KUNIT_EXPECT_EQ(test, rd(test, rules, model, pos), flags[i]);
+	}
+	KUNIT_EXPECT_EQ(test, model->reads, 0);
+	KUNIT_EXPECT_EQ(test, model->writes, 0);
+}
+
+/*
+ * A field is a run of bits that are treated alike.  Narrow ones are written with
+ * all values, wide ones with single bits set or clear, with the bits around them
+ * all 0 and all 1.
+ */
+static void check_field(struct kunit *test, struct uiommu_pci_rules *rules,
+			struct device_model *model, unsigned int pos, u32 field)
+{
+	unsigned int low = __ffs(field), width = __fls(field) - low + 1, i;
+
+	if (width <= 8) {
+		for (i = 0; i < BIT(width); i++) {
+			check_write(test, rules, model, pos, 4, i << low);
+			check_write(test, rules, model, pos, 4,
+				    i << low | ~field);
+		}
+		return;
+	}
+	for (i = low; i < low + width; i++) {
+		check_write(test, rules, model, pos, 4, BIT(i));
+		check_write(test, rules, model, pos, 4, ~BIT(i));
+		check_write(test, rules, model, pos, 4, BIT(i) | ~field);
+		check_write(test, rules, model, pos, 4, field & ~BIT(i));
+	}
+}
+
+/* The bits that are not as the one below them */
+static u32 edges(u32 bits)
+{
+	return bits ^ bits << 1;
+}
+
+static void test_fields(struct kunit *test)
+{
+	const struct image *image = *(const struct image **)test->param_value;
+	struct device_model *model = load(test, image);
+	struct uiommu_pci_rules *rules = build_rules(test, model, &image->src);
+	unsigned int i, low, end, fields = 0;
+
+	for (i = 0; i < rules->num; i++) {
+		const struct uiommu_pci_dword *d = &rules->dwords[i];
+
+		/* Gaps are all alike: their beginnings are enough. */
+		if (i && d->map[0] == UIOMMU_PCI_MAP_GAP &&
+		    !memchr_inv(d->map, UIOMMU_PCI_MAP_GAP, 4) &&
+		    !memchr_inv(d[-1].map, UIOMMU_PCI_MAP_GAP, 4))
+			continue;
+		for (low = 0; low < 32; low = end) {
+			for (end = low + 1; end < 32; end++)
+				if ((edges(d->virt) | edges(d->write) |
+				     edges(d->w1c)) & BIT(end))
+					break;
+			check_field(test, rules, model, i * 4,
+				    GENMASK(end - 1, low));
+			fields++;
+		}
+		cond_resched();
+	}
+	KUNIT_EXPECT_GT(test, fields, PCI_STD_HEADER_SIZEOF / 4);
+	KUNIT_EXPECT_EQ(test, model->bad, 0);
+}
+
 /* Whatever a device says, its lists end and its header stays what it is. */
 static void test_noise(struct kunit *test)
 {
@@ -1174,6 +1130,9 @@ static struct kunit_case rules_cases[] = {
 	KUNIT_CASE(test_broken_lists),
 	KUNIT_CASE(test_broken_ext_lists),
 	KUNIT_CASE(test_ext_lengths),
+	KUNIT_CASE_PARAM(test_lists, image_gen_params),
+	KUNIT_CASE_PARAM(test_sizing, image_gen_params),
+	KUNIT_CASE_PARAM(test_fields, image_gen_params),
 	KUNIT_CASE_PARAM(test_writes, image_gen_params),
 	KUNIT_CASE(test_noise),
 	KUNIT_CASE(test_errors),

@@ -645,11 +645,12 @@ TEST_F_TIMEOUT(config, function_level_reset, TEST_SECONDS)
 		EXPECT_EQ(0, reg_read(&self->dev, NVME_CC));
 }
 
-/* Into D3 and back: whatever a register gives meanwhile, it works again. */
+/* Into D3 and back: no register is in reach meanwhile, and it works again. */
 TEST_F_TIMEOUT(config, power_states, TEST_SECONDS)
 {
 	unsigned int cap = config_cap(self->dev.fd, PCI_CAP_ID_PM);
-	__u32 was, val, state;
+	unsigned int ctrl = cap + PCI_PM_CTRL;
+	__u32 was, val, caps;
 
 	if (!cap)
 		SKIP(return, "the device has no power management");
@@ -658,17 +659,97 @@ TEST_F_TIMEOUT(config, power_states, TEST_SECONDS)
 	was = reg_read(&self->dev, 0);
 	EXPECT_EQ(4, space_read(self->dev.fd, 0, 0, &val, 4));
 	EXPECT_EQ(was, val);
-	EXPECT_EQ(0, config_write(self->dev.fd, cap + PCI_PM_CTRL, 2, 3));
-	sleep_ms(20);
-	state = config_read(self->dev.fd, cap + PCI_PM_CTRL, 2) & 3;
-	EXPECT_TRUE(state == 0 || state == 3);
+	/* A state that it does not have changes nothing. */
+	caps = config_read(self->dev.fd, cap + PCI_PM_PMC, 2);
+	if (!(caps & PCI_PM_CAP_D1)) {
+		EXPECT_EQ(0, config_write(self->dev.fd, ctrl, 2, 1));
+		EXPECT_EQ(0, config_read(self->dev.fd, ctrl, 2) & 3);
+		EXPECT_EQ(was, reg_read(&self->dev, 0));
+	}
+
+	EXPECT_EQ(0, config_write(self->dev.fd, ctrl, 2, 3));
+	EXPECT_EQ(3, config_read(self->dev.fd, ctrl, 2) & 3);
 	EXPECT_EQ(4, space_read(self->dev.fd, 0, 0, &val, 4));
-	reg_read(&self->dev, 0);
-	EXPECT_EQ(0, config_write(self->dev.fd, cap + PCI_PM_CTRL, 2, 0));
-	sleep_ms(20);
-	EXPECT_EQ(0, config_read(self->dev.fd, cap + PCI_PM_CTRL, 2) & 3);
+	EXPECT_EQ(UINT32_MAX, val);
+	EXPECT_EQ(UINT32_MAX, reg_read(&self->dev, 0));
+	/* Config space is there, and the device really in D0. */
+	if (!geteuid())
+		EXPECT_EQ(0, pci_config_word(self->dev.bdf, ctrl) & 3);
+	EXPECT_EQ(id_in_sysfs(self->dev.bdf, "device"),
+		  config_read(self->dev.fd, PCI_DEVICE_ID, 2));
+
+	EXPECT_EQ(0, config_write(self->dev.fd, ctrl, 2, 0));
+	EXPECT_EQ(0, config_read(self->dev.fd, ctrl, 2) & 3);
 	EXPECT_EQ(was, reg_read(&self->dev, 0));
 	EXPECT_TRUE(real_master(self->dev.bdf));
+
+	/* A reset wakes it up. */
+	EXPECT_EQ(0, config_write(self->dev.fd, ctrl, 2, 3));
+	EXPECT_EQ(0, device_reset(self->dev.fd));
+	EXPECT_EQ(0, config_read(self->dev.fd, ctrl, 2) & 3);
+	EXPECT_EQ(was, reg_read(&self->dev, 0));
+
+	/* So does the next user. */
+	EXPECT_EQ(0, config_write(self->dev.fd, ctrl, 2, 3));
+	device_close(&self->dev);
+	ASSERT_EQ(0, device_open(&self->dev, getenv(variant->env)));
+	EXPECT_EQ(0, config_read(self->dev.fd, ctrl, 2) & 3);
+	ASSERT_EQ(0, device_attach(&self->dev));
+	ASSERT_EQ(0, device_map_bar(&self->dev, 0));
+	EXPECT_EQ(was, reg_read(&self->dev, 0));
+}
+
+/* Root writes to the real config space, as a reset would. */
+static int real_write(const char *bdf, unsigned int pos, const void *buf,
+		      size_t len)
+{
+	char path[PATH_MAX];
+	ssize_t ret;
+	int fd;
+
+	pci_path(path, sizeof(path), bdf, "config");
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = pwrite(fd, buf, len, pos);
+	close(fd);
+	return ret == (ssize_t)len ? 0 : -EIO;
+}
+
+/* A device that was reset by other means is put back when it is turned on. */
+TEST_F_TIMEOUT(config, reset_behind_the_back, TEST_SECONDS)
+{
+	static const unsigned char zero[24];
+	unsigned char before[64], after[64];
+	__u32 was, val;
+
+	if (geteuid())
+		SKIP(return, "writing the real config space needs root");
+	if (!strcmp(variant->env, "UIOMMU_VF"))
+		SKIP(return, "a virtual function has no BARs to lose");
+	ASSERT_EQ(0, device_attach(&self->dev));
+	ASSERT_EQ(64, real_config(self->dev.bdf, before, 64));
+	EXPECT_EQ(4, space_read(self->dev.fd, 0, 0, &was, 4));
+
+	ASSERT_EQ(0, real_write(self->dev.bdf, PCI_COMMAND, zero, 2));
+	ASSERT_EQ(0, real_write(self->dev.bdf, PCI_BASE_ADDRESS_0, zero, 24));
+	EXPECT_EQ(4, space_read(self->dev.fd, 0, 0, &val, 4));
+
+	/* Nothing is turned on by turning it off. */
+	EXPECT_EQ(0, config_write(self->dev.fd, PCI_COMMAND, 2, 0));
+	EXPECT_EQ(0, pci_config_word(self->dev.bdf, PCI_COMMAND) &
+		     (PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
+	EXPECT_EQ(0, config_write(self->dev.fd, PCI_COMMAND, 2,
+				  PCI_COMMAND_IO | PCI_COMMAND_MEMORY |
+				  PCI_COMMAND_MASTER));
+	ASSERT_EQ(64, real_config(self->dev.bdf, after, 64));
+	EXPECT_EQ(0, memcmp(before + PCI_BASE_ADDRESS_0,
+			    after + PCI_BASE_ADDRESS_0, 24));
+	EXPECT_EQ(0, (before[PCI_COMMAND] ^ after[PCI_COMMAND]) &
+		     (PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
+	EXPECT_TRUE(real_master(self->dev.bdf));
+	EXPECT_EQ(4, space_read(self->dev.fd, 0, 0, &val, 4));
+	EXPECT_EQ(was, val);
 }
 
 /* No loop, no end outside, nothing hidden in the list of capabilities. */
@@ -862,6 +943,81 @@ TEST_F_TIMEOUT(config, access_during_reset, TEST_SECONDS)
 		pthread_join(threads[i], NULL);
 		EXPECT_LT(0, r[i].good);
 		EXPECT_EQ(0, r[i].wrong);
+	}
+}
+
+struct sizer {
+	int fd;
+	__u32 values[2];	/* what the register can say */
+	int stop;
+	bool writes;
+	unsigned long done;
+	unsigned long torn;
+};
+
+static void *size_always(void *arg)
+{
+	struct sizer *s = arg;
+	__u32 val;
+	int i;
+
+	for (i = 0; !get_once(&s->stop); i++) {
+		if (s->writes) {
+			val = i % 2 ? UINT32_MAX : 0;
+			if (space_write(s->fd, CONFIG_SPACE, PCI_BASE_ADDRESS_0,
+					&val, 4) != 4)
+				s->torn++;
+		} else {
+			val = 0x11223344;
+			if (space_read(s->fd, CONFIG_SPACE, PCI_BASE_ADDRESS_0,
+				       &val, 4) != 4 ||
+			    (val != s->values[0] && val != s->values[1]))
+				s->torn++;
+		}
+		s->done++;
+	}
+	return NULL;
+}
+
+/* Two size a BAR, two look on, one turns decoding off and on. */
+TEST_F_TIMEOUT(config, whole_values_only, TEST_SECONDS)
+{
+	struct sizer s[4];
+	pthread_t threads[4];
+	__u32 command, values[2];
+	int i;
+
+	ASSERT_EQ(0, device_attach(&self->dev));
+	command = config_read(self->dev.fd, PCI_COMMAND, 2);
+	ASSERT_EQ(0, config_write(self->dev.fd, PCI_BASE_ADDRESS_0, 4,
+				  UINT32_MAX));
+	values[1] = config_read(self->dev.fd, PCI_BASE_ADDRESS_0, 4);
+	ASSERT_EQ(0, config_write(self->dev.fd, PCI_BASE_ADDRESS_0, 4, 0));
+	values[0] = config_read(self->dev.fd, PCI_BASE_ADDRESS_0, 4);
+	ASSERT_NE(values[0], values[1]);
+	for (i = 0; i < 4; i++) {
+		s[i] = (struct sizer){
+			.fd = self->dev.fd,
+			.values = { values[0], values[1] },
+			.writes = i < 2,
+		};
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, size_always,
+					    &s[i]));
+	}
+	for (i = 0; i < 100; i++) {
+		EXPECT_EQ(0, config_write(self->dev.fd, PCI_COMMAND, 2,
+					  command & ~PCI_COMMAND_MEMORY));
+		EXPECT_EQ(command & ~PCI_COMMAND_MEMORY,
+			  config_read(self->dev.fd, PCI_COMMAND, 2));
+		EXPECT_EQ(0, config_write(self->dev.fd, PCI_COMMAND, 2,
+					  command));
+		usleep(1000);
+	}
+	for (i = 0; i < 4; i++) {
+		set_once(&s[i].stop, 1);
+		pthread_join(threads[i], NULL);
+		EXPECT_LT(0, s[i].done);
+		EXPECT_EQ(0, s[i].torn);
 	}
 }
 
