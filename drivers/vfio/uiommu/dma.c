@@ -248,9 +248,8 @@ static void claim(struct uiommu_mapping *m, struct uiommu_mapping ***tail)
 
 /* Claim every mapping in a range, or none. */
 static int claim_range(struct uiommu_space *space, u64 first, u64 last,
-		       struct uiommu_mapping **list)
+		       struct uiommu_mapping ***tail)
 {
-	struct uiommu_mapping **tail = list;
 	struct uiommu_mapping *m, *start;
 	bool found = false, busy = false;
 
@@ -275,10 +274,42 @@ static int claim_range(struct uiommu_space *space, u64 first, u64 last,
 		return -EBUSY;
 
 	for (m = start; m; m = next_up_to(m, last)) {
-		claim(m, &tail);
+		claim(m, tail);
 		cond_resched();
 	}
 	return 0;
+}
+
+/**
+ * uiommu_unmap_begin - claim all that is mapped in a range for unmapping
+ * @space: the address space
+ * @iova: first address, a multiple of PAGE_SIZE
+ * @size: bytes, a multiple of PAGE_SIZE, not 0
+ * @tail: end of the list that uiommu_unmap_finish() gets, moved on
+ *
+ * Return: 0 or as uiommu_unmap(), then nothing was claimed.
+ */
+int uiommu_unmap_begin(struct uiommu_space *space, u64 iova, u64 size,
+		       struct uiommu_mapping ***tail)
+{
+	u64 last;
+
+	if (!size || !PAGE_ALIGNED(iova | size) ||
+	    check_add_overflow(iova, size - 1, &last))
+		return -EINVAL;
+	return claim_range(space, iova, last, tail);
+}
+
+/**
+ * uiommu_unmap_finish - unmap what was claimed, with one sync
+ * @space: the address space
+ * @list: what uiommu_unmap_begin() claimed, or NULL
+ */
+void uiommu_unmap_finish(struct uiommu_space *space,
+			 struct uiommu_mapping *list)
+{
+	if (list)
+		destroy(space, list);
 }
 
 /**
@@ -296,21 +327,48 @@ static int claim_range(struct uiommu_space *space, u64 first, u64 last,
  */
 int uiommu_unmap(struct uiommu_space *space, u64 iova, u64 size)
 {
-	struct uiommu_mapping *list = NULL;
-	u64 last;
+	struct uiommu_mapping *list = NULL, **tail = &list;
 	int ret;
 
-	if (!size || !PAGE_ALIGNED(iova | size) ||
-	    check_add_overflow(iova, size - 1, &last))
-		return -EINVAL;
-
-	ret = claim_range(space, iova, last, &list);
-	if (ret)
-		return ret;
-	destroy(space, list);
-	return 0;
+	ret = uiommu_unmap_begin(space, iova, size, &tail);
+	uiommu_unmap_finish(space, list);
+	return ret;
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_unmap, "UIOMMU");
+
+/**
+ * uiommu_unmap_all - unmap all that there is, with one sync
+ * @space: the address space
+ * @owner: only what was mapped through this file, or NULL
+ *
+ * But for what others are making or unmapping just now.
+ *
+ * Context: may sleep.
+ * Return: mappings.
+ */
+unsigned long uiommu_unmap_all(struct uiommu_space *space,
+			       struct uiommu_owner *owner)
+{
+	struct uiommu_mapping *list = NULL, **tail = &list;
+	unsigned long num = 0;
+	struct rb_node *node;
+
+	scoped_guard(mutex, &space->iova_lock) {
+		for (node = rb_first(&space->mappings); node;
+		     node = rb_next(node)) {
+			struct uiommu_mapping *m = to_mapping(node);
+
+			if (m->state == UIOMMU_LIVE &&
+			    (!owner || m->payer->owner == owner)) {
+				claim(m, &tail);
+				num++;
+			}
+			cond_resched();
+		}
+	}
+	uiommu_unmap_finish(space, list);
+	return num;
+}
 
 /**
  * uiommu_owner_create - start mapping through a file
@@ -357,24 +415,9 @@ EXPORT_SYMBOL_NS_GPL(uiommu_owner_idle, "UIOMMU");
 void uiommu_owner_destroy(struct uiommu_owner *owner)
 {
 	struct uiommu_space *space = owner->space;
-	struct uiommu_mapping *list = NULL, **tail = &list;
-	struct rb_node *node;
 
 	if (!uiommu_owner_idle(owner)) {
-		scoped_guard(mutex, &space->iova_lock) {
-			for (node = rb_first(&space->mappings); node;
-			     node = rb_next(node)) {
-				struct uiommu_mapping *m = to_mapping(node);
-
-				if (m->state == UIOMMU_LIVE &&
-				    m->payer->owner == owner)
-					claim(m, &tail);
-				cond_resched();
-			}
-		}
-		if (list)
-			destroy(space, list);
-
+		uiommu_unmap_all(space, owner);
 		/* Others may be at work on mappings of ours. */
 		wait_event(owner->settled, uiommu_owner_idle(owner));
 	}

@@ -12,6 +12,8 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/overflow.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -19,18 +21,26 @@
 
 #include "private.h"
 
+/* Mappings of a batch that are copied in, and unmapped with one sync. */
+#define BATCH_ENTRIES	1024
+
+static int map_one(struct uiommu_owner *owner, const struct vfio_dma_map *arg)
+{
+	if (arg->flags & ~(u64)VFIO_FLAG_WRITE)
+		return -EOPNOTSUPP;
+	if (arg->vaddr > ULONG_MAX)
+		return -EINVAL;
+	return uiommu_map(owner, arg->vaddr, arg->dmaaddr, arg->size,
+			  arg->flags & VFIO_FLAG_WRITE);
+}
+
 static int ioctl_map(struct uiommu_owner *owner, void __user *uarg)
 {
 	struct vfio_dma_map arg;
 
 	if (copy_from_user(&arg, uarg, sizeof(arg)))
 		return -EFAULT;
-	if (arg.flags & ~(u64)VFIO_FLAG_WRITE)
-		return -EOPNOTSUPP;
-	if (arg.vaddr > ULONG_MAX)
-		return -EINVAL;
-	return uiommu_map(owner, arg.vaddr, arg.dmaaddr, arg.size,
-			  arg.flags & VFIO_FLAG_WRITE);
+	return map_one(owner, &arg);
 }
 
 static int ioctl_unmap(struct uiommu_owner *owner, void __user *uarg)
@@ -42,6 +52,97 @@ static int ioctl_unmap(struct uiommu_owner *owner, void __user *uarg)
 	if (arg.flags & ~(u64)VFIO_FLAG_WRITE)
 		return -EOPNOTSUPP;
 	return uiommu_unmap(owner->space, arg.dmaaddr, arg.size);
+}
+
+/* Both return the error of the first that failed, and count those before it. */
+static int map_batch(struct uiommu_owner *owner,
+		     const struct vfio_dma_map *entries, u32 num, u32 *done)
+{
+	int ret = 0;
+	u32 i;
+
+	for (i = 0; i < num && !ret; i++) {
+		ret = map_one(owner, &entries[i]);
+		*done += !ret;
+		cond_resched();
+	}
+	return ret;
+}
+
+static int unmap_batch(struct uiommu_owner *owner,
+		       const struct vfio_dma_map *entries, u32 num, u32 *done)
+{
+	struct uiommu_mapping *list = NULL, **tail = &list;
+	int ret = 0;
+	u32 i;
+
+	for (i = 0; i < num && !ret; i++) {
+		ret = entries[i].flags & ~(u64)VFIO_FLAG_WRITE ? -EOPNOTSUPP :
+			      uiommu_unmap_begin(owner->space,
+						 entries[i].dmaaddr,
+						 entries[i].size, &tail);
+		*done += !ret;
+		cond_resched();
+	}
+	uiommu_unmap_finish(owner->space, list);
+	return ret;
+}
+
+static int ioctl_batch(struct uiommu_owner *owner, bool map, void __user *uarg)
+{
+	struct vfio_dma_map __user *from;
+	struct uiommu_batch arg;
+	u32 size, n;
+	int ret;
+
+	ret = uiommu_copy_arg(&arg, sizeof(arg), uarg);
+	if (ret)
+		return ret;
+	if (!arg.num)
+		return -EINVAL;
+	size = arg.size;
+	arg.out_done = 0;
+	from = u64_to_user_ptr(arg.entries);
+
+	struct vfio_dma_map *entries __free(kvfree) =
+		kvmalloc_objs(*entries, min(arg.num, BATCH_ENTRIES),
+			      GFP_KERNEL_ACCOUNT);
+	if (!entries)
+		return -ENOMEM;
+
+	while (arg.out_done < arg.num && !ret) {
+		n = min(arg.num - arg.out_done, BATCH_ENTRIES);
+		if (fatal_signal_pending(current))
+			ret = -EINTR;
+		else if (copy_from_user(entries, from + arg.out_done,
+					array_size(n, sizeof(*entries))))
+			ret = -EFAULT;
+		else if (map)
+			ret = map_batch(owner, entries, n, &arg.out_done);
+		else
+			ret = unmap_batch(owner, entries, n, &arg.out_done);
+	}
+	if (copy_to_user(uarg, &arg, min_t(size_t, size, sizeof(arg))))
+		return -EFAULT;
+	return ret;
+}
+
+static int ioctl_unmap_all(struct uiommu_owner *owner, void __user *uarg)
+{
+	struct uiommu_unmap_all arg;
+	u32 size;
+	int ret;
+
+	ret = uiommu_copy_arg(&arg, sizeof(arg), uarg);
+	if (ret)
+		return ret;
+	size = arg.size;
+	/* Through a device file only its own, as others of the space may not know. */
+	arg.out_mappings = uiommu_unmap_all(owner->space, owner->locked_pages ?
+							  owner : NULL);
+	if (copy_to_user(uarg, &arg, min_t(size_t, size, sizeof(arg))))
+		return -EFAULT;
+	return 0;
 }
 
 /* A copy of the windows, so that none is looked at while they are copied out. */
@@ -163,6 +264,12 @@ long uiommu_ioctl(struct uiommu_owner *owner, unsigned int cmd,
 		return ioctl_unmap(owner, uarg);
 	case UIOMMU_INFO:
 		return ioctl_info(owner, uarg);
+	case UIOMMU_MAP_BATCH:
+		return ioctl_batch(owner, true, uarg);
+	case UIOMMU_UNMAP_BATCH:
+		return ioctl_batch(owner, false, uarg);
+	case UIOMMU_UNMAP_ALL:
+		return ioctl_unmap_all(owner, uarg);
 	default:
 		return -ENOIOCTLCMD;
 	}

@@ -31,6 +31,13 @@
 /* Pieces up to this many pages need no memory but the stack. */
 #define SMALL_PAGES	4
 
+/*
+ * Huge pages are gathered before they are mapped: up to this many runs, and this
+ * many pages.
+ */
+#define GATHER_RUNS	64
+#define GATHER_PAGES	(SZ_256M >> PAGE_SHIFT)
+
 /* Extents in a chunk of one page. */
 #define CHUNK_EXTENTS	((SZ_4K - sizeof(struct uiommu_chunk)) / \
 			 sizeof(uiommu_extent_t))
@@ -164,6 +171,14 @@ int uiommu_charge(struct uiommu_payer *payer, unsigned long npages)
 	return 0;
 }
 
+/* Charge for pages that stay pinned although the mapping is given up. */
+static void keep_charge(struct uiommu_payer *payer, unsigned long npages)
+{
+	atomic_long_add(npages, &payer->user->locked_vm);
+	atomic64_add(npages, &payer->mm->pinned_vm);
+	atomic_long_add(npages, &payer->owner->space->charged);
+}
+
 /* Undo uiommu_charge(), from any process. */
 void uiommu_uncharge(struct uiommu_payer *payer, unsigned long npages)
 {
@@ -226,12 +241,20 @@ u64 uiommu_pinned_size(struct uiommu_mapping *m)
  * @last: where the last extent is, NULL before the first
  * @tail: the last chunk, NULL while there is none
  * @mapped: pages done
+ * @pinned: pages that are only pinned yet; they follow those
+ * @sg: runs of them
+ * @nents: used entries of @sg
+ * @room: entries of @sg
  */
 struct builder {
 	struct uiommu_mapping *m;
 	uiommu_extent_t *last;
 	struct uiommu_chunk **tail;
 	u32 mapped;
+	u32 pinned;
+	struct scatterlist *sg;
+	unsigned int nents;
+	unsigned int room;
 };
 
 static struct uiommu_chunk *new_chunk(u32 room)
@@ -326,87 +349,146 @@ static void trim_extents(struct uiommu_space *space, struct builder *b)
 	kfree(old);
 }
 
+/* How many of @pages follow each other in memory, from the first one on. */
+static unsigned long run_length(struct page **pages, unsigned long npages)
+{
+	struct folio *folio;
+
+	if (npages < 2 || pages[1] != pages[0] + 1)
+		return 1;
+	/*
+	 * One entry of the page tables maps it, and was looked at once. The pages
+	 * of any other can be permuted, or be replaced half-way.
+	 */
+	folio = page_folio(pages[0]);
+	if (folio_test_hugetlb(folio) &&
+	    (folio_size(folio) == PMD_SIZE || folio_size(folio) == PUD_SIZE))
+		return min(npages, folio_nr_pages(folio) -
+				   folio_page_idx(folio, pages[0]));
+	return num_pages_contiguous(pages, npages);
+}
+
+static void add_pinned(struct builder *b, struct page **pages,
+		       unsigned long npages)
+{
+	unsigned long run, done;
+
+	for (done = 0; done < npages; done += run) {
+		struct scatterlist *last = b->nents ? &b->sg[b->nents - 1] :
+						      NULL;
+
+		run = run_length(pages + done, npages - done);
+		if (last &&
+		    extends(uiommu_extent(page_to_pfn(sg_page(last)),
+					  last->length >> PAGE_SHIFT),
+			    page_to_pfn(pages[done]), run))
+			last->length += run << PAGE_SHIFT;
+		else
+			sg_set_page(&b->sg[b->nents++], pages[done],
+				    run << PAGE_SHIFT, 0);
+	}
+	b->pinned += npages;
+}
+
 /*
- * Map pinned pages into every domain and remember them; they follow what is
- * already there.  What could not be mapped stays with the caller: pages from
- * b->mapped on.  -ENOTRECOVERABLE when they can still be in a domain.
+ * Map what is pinned into every domain and remember it.  What could not be mapped
+ * is still in @b->sg; -ENOTRECOVERABLE when it can still be in a domain.
  */
-static int map_piece(struct uiommu_space *space, struct builder *b,
-		     struct page **pages, unsigned long npages,
-		     struct scatterlist *sg)
+static int map_pinned(struct uiommu_space *space, struct builder *b)
 {
 	struct uiommu_mapping *m = b->m;
 	u64 iova = uiommu_first(m) + ((u64)b->mapped << PAGE_SHIFT);
-	unsigned int nents = 0;
-	unsigned long run, done;
+	u64 size = (u64)b->pinned << PAGE_SHIFT;
+	unsigned int i;
 	int ret;
-
-	for (done = 0; done < npages; done += run) {
-		run = num_pages_contiguous(pages + done, npages - done);
-		sg_set_page(&sg[nents++], pages[done], run << PAGE_SHIFT, 0);
-	}
 
 	guard(rwsem_read)(&space->domains_rwsem);
 
-	ret = uiommu_domains_map(space, iova, sg, nents, npages << PAGE_SHIFT,
-				 m->write);
+	ret = uiommu_domains_map(space, iova, b->sg, b->nents, size, m->write);
 	if (ret)
 		return ret;
 
-	for (unsigned int i = 0; i < nents; i++) {
-		ret = append_extent(b, page_to_pfn(sg_page(&sg[i])),
-				    sg[i].length >> PAGE_SHIFT);
-		if (ret) {
-			/* Extents tell what is mapped: no more than they say. */
-			u64 end = iova + ((u64)npages << PAGE_SHIFT);
+	for (i = 0; i < b->nents; i++) {
+		unsigned long run = b->sg[i].length >> PAGE_SHIFT;
 
-			iova = uiommu_first(m) + ((u64)b->mapped << PAGE_SHIFT);
-			return uiommu_domains_unmap(space, iova, end - iova) ?
-				       ret : -ENOTRECOVERABLE;
-		}
+		ret = append_extent(b, page_to_pfn(sg_page(&b->sg[i])), run);
+		if (ret)
+			break;
+		b->pinned -= run;
 	}
-	return 0;
+	if (!ret) {
+		b->nents = 0;
+		return 0;
+	}
+
+	/* Extents tell what is mapped: no more than they say. */
+	b->nents -= i;
+	memmove(b->sg, b->sg + i, array_size(b->nents, sizeof(*b->sg)));
+	size = (u64)b->pinned << PAGE_SHIFT;
+	iova = uiommu_first(m) + ((u64)b->mapped << PAGE_SHIFT);
+	return uiommu_domains_unmap(space, iova, size) ? ret : -ENOTRECOVERABLE;
 }
 
+static void unpin_run(unsigned long pfn, unsigned long npages, bool dirty)
+{
+	unsigned long n;
+
+	for (; npages; npages -= n, pfn += n) {
+		n = min(npages, PIECE_PAGES);
+		unpin_user_page_range_dirty_lock(pfn_to_page(pfn), n, dirty);
+		if (npages > n)
+			cond_resched();
+	}
+}
+
+/* Pages up to where a huge I/O page ends */
 static unsigned long piece_pages(const struct builder *b)
 {
-	u64 iova = uiommu_first(b->m) + ((u64)b->mapped << PAGE_SHIFT);
+	u64 done = b->mapped + b->pinned;
+	u64 iova = uiommu_first(b->m) + (done << PAGE_SHIFT);
 	u64 end = ALIGN_DOWN(iova, (u64)PIECE_SIZE) + PIECE_SIZE;
 
-	return min_t(u64, b->m->npages - b->mapped,
-		     (end - iova) >> PAGE_SHIFT);
+	return min_t(u64, b->m->npages - done, (end - iova) >> PAGE_SHIFT);
 }
 
 static int pin_all(struct uiommu_space *space, struct builder *b,
-		   unsigned long vaddr, struct page **pages,
-		   struct scatterlist *sg)
+		   unsigned long vaddr, struct page **pages)
 {
 	unsigned int flags = FOLL_LONGTERM | (b->m->write ? FOLL_WRITE : 0);
+	unsigned int i;
+	int ret = 0;
 
-	while (b->mapped < b->m->npages) {
-		u32 before = b->mapped, done;
-		long npinned;
-		int ret;
+	while (!ret && b->mapped < b->m->npages) {
+		u64 done = b->mapped + b->pinned;
+		long npinned = piece_pages(b);
 
-		if (fatal_signal_pending(current))
-			return -EINTR;
-
-		npinned = pin_user_pages_fast(vaddr + ((u64)before << PAGE_SHIFT),
-					      piece_pages(b), flags, pages);
-		if (npinned <= 0)
-			return npinned ?: -EFAULT;
-
-		ret = map_piece(space, b, pages, npinned, sg);
-		if (ret == -ENOTRECOVERABLE)
-			return -EIO;	/* leaked rather than freed too early */
-		if (ret) {
-			done = b->mapped - before;
-			unpin_user_pages(pages + done, npinned - done);
-			return ret;
+		/* Enough: nothing left to pin, or no room for single pages. */
+		if (!npinned || b->nents + npinned > b->room ||
+		    b->pinned >= GATHER_PAGES) {
+			ret = map_pinned(space, b);
+			continue;
 		}
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		npinned = pin_user_pages_fast(vaddr + (done << PAGE_SHIFT),
+					      npinned, flags, pages);
+		if (npinned > 0)
+			add_pinned(b, pages, npinned);
+		else
+			ret = npinned ?: -EFAULT;
 		cond_resched();
 	}
-	return 0;
+	if (ret == -ENOTRECOVERABLE) {
+		/* Leaked rather than freed too early, and not refunded. */
+		keep_charge(b->m->payer, b->pinned);
+		return -EIO;
+	}
+	for (i = 0; i < b->nents; i++)
+		unpin_run(page_to_pfn(sg_page(&b->sg[i])),
+			  b->sg[i].length >> PAGE_SHIFT, false);
+	return ret;
 }
 
 /**
@@ -423,24 +505,29 @@ static int pin_all(struct uiommu_space *space, struct builder *b,
 int uiommu_pin(struct uiommu_space *space, struct uiommu_mapping *m,
 	       unsigned long vaddr)
 {
-	struct builder b = { .m = m };
-	unsigned long room = min_t(u64, m->npages, PIECE_PAGES);
+	struct builder b = {
+		.m = m,
+		.room = min_t(u64, m->npages, PIECE_PAGES + GATHER_RUNS),
+	};
 	int ret;
 
-	if (room <= SMALL_PAGES) {
+	if (b.room <= SMALL_PAGES) {
 		struct page *pages[SMALL_PAGES];
 		struct scatterlist sg[SMALL_PAGES] = {};
 
-		ret = pin_all(space, &b, vaddr, pages, sg);
+		b.sg = sg;
+		ret = pin_all(space, &b, vaddr, pages);
 	} else {
 		struct page **pages __free(kvfree) =
-			kvmalloc_objs(*pages, room, GFP_KERNEL_ACCOUNT);
+			kvmalloc_objs(*pages, min(b.room, PIECE_PAGES),
+				      GFP_KERNEL_ACCOUNT);
 		struct scatterlist *sg __free(kvfree) =
-			kvzalloc_objs(*sg, room, GFP_KERNEL_ACCOUNT);
+			kvzalloc_objs(*sg, b.room, GFP_KERNEL_ACCOUNT);
 
 		if (!pages || !sg)
 			return -ENOMEM;
-		ret = pin_all(space, &b, vaddr, pages, sg);
+		b.sg = sg;
+		ret = pin_all(space, &b, vaddr, pages);
 	}
 	trim_extents(space, &b);
 	return ret;
@@ -449,22 +536,21 @@ int uiommu_pin(struct uiommu_space *space, struct uiommu_mapping *m,
 /* Unpin all that @m holds; nothing is mapped any more. */
 void uiommu_unpin(struct uiommu_mapping *m)
 {
-	struct cursor c = first_extent(m);
-	uiommu_extent_t extent;
+	const struct uiommu_chunk *chunk;
+	bool dirty = m->write;
+	u32 i;
 
-	while (next_extent(&c, &extent)) {
-		unsigned long pfn = uiommu_extent_pfn(extent);
-		unsigned long left = uiommu_extent_pages(extent);
-
-		while (left) {
-			unsigned long n = min(left, PIECE_PAGES);
-
-			unpin_user_page_range_dirty_lock(pfn_to_page(pfn), n,
-							 m->write);
-			pfn += n;
-			left -= n;
-			cond_resched();
-		}
+	if (m->num_extents <= 1) {
+		if (m->num_extents)
+			unpin_run(uiommu_extent_pfn(m->extent),
+				  uiommu_extent_pages(m->extent), dirty);
+		return;
+	}
+	for (chunk = m->chunks; chunk; chunk = chunk->next) {
+		for (i = 0; i < chunk->num; i++)
+			unpin_run(uiommu_extent_pfn(chunk->extent[i]),
+				  uiommu_extent_pages(chunk->extent[i]), dirty);
+		cond_resched();
 	}
 }
 

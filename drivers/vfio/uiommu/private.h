@@ -266,6 +266,14 @@ void uiommu_extents_free(struct uiommu_mapping *m);
 u64 uiommu_pinned_size(struct uiommu_mapping *m);
 int uiommu_fill(struct uiommu_domain *domain, struct uiommu_mapping *m);
 
+/* dma.c */
+int uiommu_unmap_begin(struct uiommu_space *space, u64 iova, u64 size,
+		       struct uiommu_mapping ***tail);
+void uiommu_unmap_finish(struct uiommu_space *space,
+			 struct uiommu_mapping *list);
+unsigned long uiommu_unmap_all(struct uiommu_space *space,
+			       struct uiommu_owner *owner);
+
 /* domain.c */
 
 /*

@@ -54,7 +54,8 @@
  * DOC: Errors
  *
  * A request that fails changes nothing, but for a reset that fails half-way: the
- * device then stays out of reach until a reset succeeds.
+ * device then stays out of reach until a reset succeeds; and for a batch, which
+ * tells how far it came.
  *
  *  - ENOTTY: no such request, or not one of this kind of fd.
  *  - EFAULT: an argument or a buffer cannot be read or written, or the memory
@@ -122,8 +123,9 @@ struct vfio_dma_map {
 
 /*
  * Signal an eventfd at each INTx interrupt, < 0 to turn INTx off.  INTx is
- * masked after each one until INTX_DISABLE is cleared in the COMMAND register
- * or UIOMMU_IRQ_EOI is called.  Device fd.
+ * masked after each one until INTX_DISABLE is cleared in the COMMAND register,
+ * UIOMMU_IRQ_EOI is called or the eventfd of UIOMMU_IRQ_EOI_EVENTFD is written.
+ * Device fd.
  */
 #define VFIO_EVENTFD_IRQ	_IOW(';', 104, int)
 
@@ -299,6 +301,124 @@ struct uiommu_irq_eoi {
 	__u32 flags;
 };
 #define UIOMMU_IRQ_EOI		_IOWR(';', 0x73, __u32)
+
+/**
+ * struct uiommu_irq_eoi_eventfd - ioctl(UIOMMU_IRQ_EOI_EVENTFD)
+ * @size: sizeof(struct uiommu_irq_eoi_eventfd)
+ * @flags: must be 0
+ * @fd: an eventfd, < 0 for none
+ * @__reserved: must be 0
+ *
+ * Whenever the eventfd is written that is an end of interrupt, and takes its
+ * count, or 1 of it with EFD_SEMAPHORE.  It replaces the one that was set before, and can be set before or
+ * after VFIO_EVENTFD_IRQ, but not to the same eventfd (EINVAL).
+ */
+struct uiommu_irq_eoi_eventfd {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 __reserved;
+};
+#define UIOMMU_IRQ_EOI_EVENTFD	_IOWR(';', 0x74, __u32)
+
+/**
+ * enum uiommu_irq_kind - kinds of interrupts
+ * @UIOMMU_IRQ_KIND_INTX: the INTx pin; has one vector, 0
+ * @UIOMMU_IRQ_KIND_MSI: message-signalled interrupts
+ * @UIOMMU_IRQ_KIND_MSIX: the same with a table of vectors
+ */
+enum uiommu_irq_kind {
+	UIOMMU_IRQ_KIND_INTX = 1,
+	UIOMMU_IRQ_KIND_MSI = 2,
+	UIOMMU_IRQ_KIND_MSIX = 3
+};
+
+/**
+ * enum uiommu_irq_op - what to do with some vectors
+ * @UIOMMU_IRQ_OP_EVENTFDS: set their eventfds, from an array of __s32, < 0 for
+ *	none.  MSI-X vectors behind those in use are added where the platform can
+ *	(EOPNOTSUPP), and count for VFIO_EVENTFDS_MSIX from then on.
+ * @UIOMMU_IRQ_OP_NONE: take their eventfds away
+ * @UIOMMU_IRQ_OP_TRIGGER: signal their eventfds once, as if they had come
+ * @UIOMMU_IRQ_OP_AFFINITY: have them come to the CPUs of a bitmap, an array of
+ *	bytes with CPU 0 in bit 0 of the first, as sched_setaffinity() has it in
+ *	little-endian.  The calling thread must be allowed to run on all of them
+ *	(EPERM).  MSI and MSI-X (EOPNOTSUPP).
+ */
+enum uiommu_irq_op {
+	UIOMMU_IRQ_OP_EVENTFDS = 1,
+	UIOMMU_IRQ_OP_NONE = 2,
+	UIOMMU_IRQ_OP_TRIGGER = 3,
+	UIOMMU_IRQ_OP_AFFINITY = 4
+};
+
+/**
+ * struct uiommu_irq_set - ioctl(UIOMMU_IRQ_SET)
+ * @size: sizeof(struct uiommu_irq_set)
+ * @flags: must be 0
+ * @kind: enum uiommu_irq_kind, that which is in use (EBUSY)
+ * @op: enum uiommu_irq_op
+ * @first: first vector
+ * @num: vectors, not 0
+ * @data_size: bytes at @data: 4 for each vector, or of the bitmap, at most 1024;
+ *	otherwise 0
+ * @__reserved: must be 0
+ * @data: address of the array; ignored when @data_size is 0
+ *
+ * Change some vectors of the interrupts that VFIO_EVENTFD_IRQ, VFIO_EVENTFD_MSI,
+ * VFIO_EVENTFDS_MSI or VFIO_EVENTFDS_MSIX turned on.
+ */
+struct uiommu_irq_set {
+	__u32 size;
+	__u32 flags;
+	__u32 kind;
+	__u32 op;
+	__u32 first;
+	__u32 num;
+	__u32 data_size;
+	__u32 __reserved;
+	__aligned_u64 data;
+};
+#define UIOMMU_IRQ_SET		_IOWR(';', 0x75, __u32)
+
+/**
+ * struct uiommu_batch - ioctl(UIOMMU_MAP_BATCH), ioctl(UIOMMU_UNMAP_BATCH)
+ * @size: sizeof(struct uiommu_batch)
+ * @flags: must be 0
+ * @num: entries, not 0
+ * @out_done: those that were done, from the first one on; @num on success
+ * @entries: address of an array of struct vfio_dma_map
+ *
+ * As VFIO_DMA_MAP_IOVA or VFIO_DMA_UNMAP of each entry in turn, in one call;
+ * unmapping syncs the IOMMU once for 1024 of them.  It ends with the first entry
+ * that fails, and with its error: those before it stay done.
+ */
+struct uiommu_batch {
+	__u32 size;
+	__u32 flags;
+	__u32 num;
+	__u32 out_done;
+	__aligned_u64 entries;
+};
+#define UIOMMU_MAP_BATCH	_IOWR(';', 0x77, __u32)
+#define UIOMMU_UNMAP_BATCH	_IOWR(';', 0x78, __u32)
+
+/**
+ * struct uiommu_unmap_all - ioctl(UIOMMU_UNMAP_ALL)
+ * @size: sizeof(struct uiommu_unmap_all)
+ * @flags: must be 0
+ * @out_mappings: mappings that were removed
+ *
+ * On a uiommu fd, remove every mapping of the address space; on a device fd, those
+ * that were made through it.  Mappings that another thread is just making or
+ * removing are left to it.
+ */
+struct uiommu_unmap_all {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 out_mappings;
+};
+#define UIOMMU_UNMAP_ALL	_IOWR(';', 0x79, __u32)
 
 /*
  * read(), write() and mmap() of a device fd pick a space by the upper bits of

@@ -218,7 +218,9 @@ static int restore_if_lost(struct uiommu_pci *dev)
 
 	/* The core does not wait for a reset: keep it out in the meantime. */
 	pci_cfg_access_lock(pdev);
-	ret = pci_load_saved_state(pdev, dev->saved_state);
+	/* Others may have begun to, and failed. */
+	ret = READ_ONCE(dev->gated) & UIOMMU_PCI_DOWN ? -EBUSY :
+		      pci_load_saved_state(pdev, dev->saved_state);
 	if (!ret) {
 		pci_restore_state(pdev);
 		pci_clear_master(pdev);
@@ -233,7 +235,7 @@ static void update_command(struct uiommu_pci *dev, struct uiommu_pci_dword *d)
 {
 	if (!(d->write & PCI_COMMAND_INTX_DISABLE))
 		return;
-	if (READ_ONCE(dev->irqs.intx_masked))
+	if (READ_ONCE(dev->irqs.intx.masked))
 		d->value |= PCI_COMMAND_INTX_DISABLE;
 	else
 		d->value &= ~PCI_COMMAND_INTX_DISABLE;
@@ -273,6 +275,10 @@ static int set_readrq(struct uiommu_pci *dev, unsigned int devctl, u32 *val)
 
 	/* The core does not wait for a reset: keep it out in the meantime. */
 	pci_cfg_access_lock(pdev);
+	if (READ_ONCE(dev->gated) & UIOMMU_PCI_DOWN) {
+		pci_cfg_access_unlock(pdev);
+		return -EBUSY;
+	}
 	/* Requests for less than a packet are only slow. */
 	size = clamp(size, pcie_get_mps(pdev), 4096);
 	/* The core would refuse and log it. */
@@ -326,19 +332,27 @@ static u32 choose_power_state(struct uiommu_pci_rules *rules, u32 val)
 	       (d->value & PCI_PM_CTRL_STATE_MASK);
 }
 
-/* True when the device has to be reset now, as it would have done itself. */
+/*
+ * True when the device has to be reset now, as it would have done itself.  It
+ * stays in D3hot until that is done, see uiommu_pci_config_reset().
+ */
 static bool power_state_written(struct uiommu_pci *dev, u32 old)
 {
-	const struct uiommu_pci_rules *rules = dev->config->rules;
-	u32 new = rules->dwords[rules->pm_ctrl / 4].value;
+	struct uiommu_pci_rules *rules = dev->config->rules;
+	struct uiommu_pci_dword *d = uiommu_pci_dword(rules, rules->pm_ctrl);
+	u32 new = d->value & PCI_PM_CTRL_STATE_MASK;
 
 	old &= PCI_PM_CTRL_STATE_MASK;
-	new &= PCI_PM_CTRL_STATE_MASK;
-	if (new && !old)
+	if (new && !old) {
 		uiommu_pci_gate_close(dev, UIOMMU_PCI_D3);
-	else if (old && !new)
+	} else if (old && !new) {
+		if (old == (__force u32)PCI_D3hot && rules->pm_forgets) {
+			d->value |= old;
+			return true;
+		}
 		uiommu_pci_gate_open(dev, UIOMMU_PCI_D3);
-	return !new && old == (__force u32)PCI_D3hot && rules->pm_forgets;
+	}
+	return false;
 }
 
 /* Take a bit that starts something out of the copy, as it reads 0. */

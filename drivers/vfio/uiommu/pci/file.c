@@ -5,6 +5,7 @@
  * Design: original vfio/uiommu, Tom Lyon, Cisco Systems, 2010
  */
 #include <linux/cleanup.h>
+#include <linux/cpumask.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -19,6 +20,9 @@
 
 #define SPACE_MASK	(VFIO_PCI_SPACE_TO_OFFSET(1) - 1)
 #define NUM_SPACES	(VFIO_PCI_CONFIG_RESOURCE + 1)
+
+/* Bytes of a bitmap of CPUs; NR_CPUS is at most 8192. */
+#define MAX_MASK_SIZE	1024
 
 static_assert(VFIO_PCI_SPACE_SHIFT == UIOMMU_PCI_SPACE_SHIFT);
 static_assert(VFIO_PCI_ROM_RESOURCE == PCI_ROM_RESOURCE);
@@ -264,6 +268,143 @@ static int ioctl_irq_eoi(struct uiommu_pci *dev, void __user *uarg)
 	return uiommu_pci_intx_eoi(dev);
 }
 
+static int ioctl_irq_eoi_eventfd(struct uiommu_pci *dev, void __user *uarg)
+{
+	struct uiommu_irq_eoi_eventfd arg;
+	int ret;
+
+	ret = uiommu_copy_arg(&arg, sizeof(arg), uarg);
+	if (ret)
+		return ret;
+	if (arg.__reserved)
+		return -EINVAL;
+
+	guard(srcu)(&dev->srcu);
+	if (uiommu_pci_gone(dev))
+		return -ENODEV;
+
+	guard(mutex)(&dev->lock);
+	if (!dev->space)
+		return -EINVAL;
+	return uiommu_pci_eoi_set(dev, arg.fd);
+}
+
+/* Vectors of one kind, as UIOMMU_IRQ_SET names them */
+struct irq_range {
+	enum uiommu_pci_irq_type type;
+	unsigned int first;
+	unsigned int num;
+};
+
+static int set_irq_range(struct uiommu_pci *dev, const struct irq_range *range,
+			 u32 op, const s32 *fds, const struct cpumask *mask)
+{
+	guard(srcu)(&dev->srcu);
+	if (uiommu_pci_gone(dev))
+		return -ENODEV;
+
+	guard(mutex)(&dev->lock);
+	if (!dev->space)
+		return -EINVAL;
+	switch (op) {
+	case UIOMMU_IRQ_OP_TRIGGER:
+		return uiommu_pci_irq_trigger(dev, range->type, range->first,
+					      range->num);
+	case UIOMMU_IRQ_OP_AFFINITY:
+		return uiommu_pci_irq_affinity(dev, range->type, range->first,
+					       range->num, mask);
+	default:
+		return uiommu_pci_irq_set_range(dev, range->type, range->first,
+						range->num, fds);
+	}
+}
+
+/* Eventfds for a range: the user's, or none. */
+static int ioctl_irq_eventfds(struct uiommu_pci *dev,
+			      const struct irq_range *range,
+			      const struct uiommu_irq_set *arg)
+{
+	bool none = arg->op == UIOMMU_IRQ_OP_NONE;
+
+	if (arg->data_size != (none ? 0 : arg->num * sizeof(s32)))
+		return -EINVAL;
+
+	s32 *fds __free(kfree) = none ?
+		kmalloc_objs(*fds, arg->num, GFP_KERNEL_ACCOUNT) :
+		memdup_array_user(u64_to_user_ptr(arg->data), arg->num,
+				  sizeof(*fds));
+	if (IS_ERR_OR_NULL(fds))
+		return fds ? PTR_ERR(fds) : -ENOMEM;
+	if (none)
+		memset(fds, 0xff, array_size(arg->num, sizeof(*fds)));
+	return set_irq_range(dev, range, arg->op, fds, NULL);
+}
+
+static int ioctl_irq_affinity(struct uiommu_pci *dev,
+			      const struct irq_range *range,
+			      const struct uiommu_irq_set *arg)
+{
+	cpumask_var_t mask __free(free_cpumask_var) = CPUMASK_VAR_NULL;
+	unsigned int cpu;
+
+	if (!arg->data_size || arg->data_size > MAX_MASK_SIZE)
+		return -EINVAL;
+	if (!zalloc_cpumask_var(&mask, GFP_KERNEL_ACCOUNT))
+		return -ENOMEM;
+
+	u8 *bytes __free(kfree) = memdup_user(u64_to_user_ptr(arg->data),
+					      arg->data_size);
+	if (IS_ERR(bytes))
+		return PTR_ERR(bytes);
+	for (cpu = 0; cpu < arg->data_size * BITS_PER_BYTE; cpu++) {
+		if (!(bytes[cpu / BITS_PER_BYTE] & BIT(cpu % BITS_PER_BYTE)))
+			continue;
+		/* There is no such CPU, so nobody may run there. */
+		if (cpu >= nr_cpu_ids)
+			return -EPERM;
+		cpumask_set_cpu(cpu, mask);
+	}
+	return set_irq_range(dev, range, arg->op, NULL, mask);
+}
+
+static int ioctl_irq_set(struct uiommu_pci *dev, void __user *uarg)
+{
+	static const enum uiommu_pci_irq_type types[] = {
+		[UIOMMU_IRQ_KIND_INTX] = UIOMMU_PCI_IRQ_INTX,
+		[UIOMMU_IRQ_KIND_MSI] = UIOMMU_PCI_IRQ_MSI,
+		[UIOMMU_IRQ_KIND_MSIX] = UIOMMU_PCI_IRQ_MSIX,
+	};
+	struct uiommu_irq_set arg;
+	struct irq_range range;
+	int ret;
+
+	ret = uiommu_copy_arg(&arg, sizeof(arg), uarg);
+	if (ret)
+		return ret;
+	if (!arg.kind || arg.kind >= ARRAY_SIZE(types) || !arg.num ||
+	    arg.num > UIOMMU_PCI_MAX_VECTORS || arg.__reserved)
+		return -EINVAL;
+	range = (struct irq_range) {
+		.type = types[array_index_nospec(arg.kind, ARRAY_SIZE(types))],
+		.first = arg.first,
+		.num = arg.num,
+	};
+
+	switch (arg.op) {
+	case UIOMMU_IRQ_OP_EVENTFDS:
+	case UIOMMU_IRQ_OP_NONE:
+		return ioctl_irq_eventfds(dev, &range, &arg);
+	case UIOMMU_IRQ_OP_TRIGGER:
+		if (arg.data_size)
+			return -EINVAL;
+		return set_irq_range(dev, &range, arg.op, NULL, NULL);
+	case UIOMMU_IRQ_OP_AFFINITY:
+		return ioctl_irq_affinity(dev, &range, &arg);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
 static long pci_fops_ioctl(struct file *filp, unsigned int cmd,
 			   unsigned long arg)
 {
@@ -275,6 +416,9 @@ static long pci_fops_ioctl(struct file *filp, unsigned int cmd,
 	case VFIO_DMA_MAP_IOVA:
 	case VFIO_DMA_UNMAP:
 	case UIOMMU_INFO:
+	case UIOMMU_MAP_BATCH:
+	case UIOMMU_UNMAP_BATCH:
+	case UIOMMU_UNMAP_ALL:
 		return ioctl_space(file, cmd, uarg);
 	case VFIO_DOMAIN_SET:
 		return ioctl_domain_set(dev, uarg);
@@ -298,6 +442,10 @@ static long pci_fops_ioctl(struct file *filp, unsigned int cmd,
 		return ioctl_reset(dev, uarg);
 	case UIOMMU_IRQ_EOI:
 		return ioctl_irq_eoi(dev, uarg);
+	case UIOMMU_IRQ_EOI_EVENTFD:
+		return ioctl_irq_eoi_eventfd(dev, uarg);
+	case UIOMMU_IRQ_SET:
+		return ioctl_irq_set(dev, uarg);
 	default:
 		return -ENOIOCTLCMD;
 	}

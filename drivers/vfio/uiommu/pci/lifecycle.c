@@ -12,6 +12,7 @@
 #include <linux/cleanup.h>
 #include <linux/delay.h>
 #include <linux/mm.h>
+#include <linux/pm.h>
 #include <linux/uiommu.h>
 
 #include "private.h"
@@ -28,12 +29,15 @@ static void zap(struct uiommu_pci *dev)
  * @why: one more reason
  *
  * When it returns no access is under way, and none begins before every reason
- * is gone.
+ * is gone.  For one of UIOMMU_PCI_DOWN, which are about config space too, the
+ * caller keeps config access to itself; so it does when that goes.
  */
 void uiommu_pci_gate_close(struct uiommu_pci *dev, enum uiommu_pci_gate why)
 {
 	scoped_guard(rwsem_write, &dev->gate)
 		WRITE_ONCE(dev->gated, dev->gated | why);
+	if (why & UIOMMU_PCI_DOWN)
+		uiommu_pci_intx_sync(dev);
 	zap(dev);
 }
 
@@ -46,6 +50,8 @@ void uiommu_pci_gate_open(struct uiommu_pci *dev, enum uiommu_pci_gate why)
 {
 	scoped_guard(rwsem_write, &dev->gate)
 		WRITE_ONCE(dev->gated, dev->gated & ~why);
+	if (why & UIOMMU_PCI_DOWN)
+		uiommu_pci_intx_sync(dev);
 	/* All-ones pages have to go for the registers to be seen again. */
 	zap(dev);
 }
@@ -76,17 +82,16 @@ static int reset_locked(struct uiommu_pci *dev)
 
 	device_lock_assert(&pdev->dev);
 
+	pci_cfg_access_lock(pdev);
 	uiommu_pci_gate_close(dev, UIOMMU_PCI_RESET);
 	dev->own_reset = true;
-	pci_cfg_access_lock(pdev);
 	ret = pci_reset_function_locked(pdev);
-	pci_cfg_access_unlock(pdev);
 	dev->own_reset = false;
-	uiommu_pci_intx_sync(dev);
 	/* Its state is unknown after a failure: it stays out of reach. */
 	dev->reset_failed = ret;
 	if (!ret)
 		uiommu_pci_gate_open(dev, UIOMMU_PCI_RESET);
+	pci_cfg_access_unlock(pdev);
 	return ret;
 }
 
@@ -377,7 +382,7 @@ static bool in_use(struct uiommu_pci *dev)
 
 	lockdep_assert_held(&dev->lock);
 
-	if (READ_ONCE(dev->irqs.type) != UIOMMU_PCI_IRQ_NONE)
+	if (uiommu_pci_irq_in_use(dev))
 		return true;
 	list_for_each_entry(file, &dev->files, link)
 		if (file->owner_users ||
@@ -436,7 +441,6 @@ static void reset_done(struct pci_dev *pdev)
 
 	if (dev->own_reset)
 		return;
-	uiommu_pci_intx_sync(dev);
 	pci_read_config_word(pdev, PCI_COMMAND, &command);
 	if (!dev->reset_failed && !PCI_POSSIBLE_ERROR(command))
 		uiommu_pci_gate_open(dev, UIOMMU_PCI_RESET);
@@ -446,7 +450,9 @@ static void reset_done(struct pci_dev *pdev)
 static pci_ers_result_t error_detected(struct pci_dev *pdev,
 				       pci_channel_state_t state)
 {
+	pci_cfg_access_lock(pdev);
 	uiommu_pci_gate_close(pci_get_drvdata(pdev), UIOMMU_PCI_ERROR);
+	pci_cfg_access_unlock(pdev);
 	switch (state) {
 	case pci_channel_io_normal:
 		/* Not worth a reset of all that is on the bus. */
@@ -467,13 +473,15 @@ static pci_ers_result_t slot_reset(struct pci_dev *pdev)
 		pci_load_saved_state(pdev, dev->saved_state);
 	pci_restore_state(pdev);
 	pci_clear_master(pdev);
-	uiommu_pci_intx_sync(dev);
+	dev->was_master = false;
 	return PCI_ERS_RESULT_RECOVERED;
 }
 
 static void resume(struct pci_dev *pdev)
 {
+	pci_cfg_access_lock(pdev);
 	uiommu_pci_gate_open(pci_get_drvdata(pdev), UIOMMU_PCI_ERROR);
+	pci_cfg_access_unlock(pdev);
 }
 
 const struct pci_error_handlers uiommu_pci_err_handlers = {
@@ -483,3 +491,39 @@ const struct pci_error_handlers uiommu_pci_err_handlers = {
 	.reset_prepare = reset_prepare,
 	.reset_done = reset_done,
 };
+
+/*
+ * System sleep: processes are frozen.  The IOMMU is off for a moment before the
+ * machine sleeps and after it wakes, so there must be no DMA.  The PCI core saves
+ * and restores the rest of config space.
+ */
+static int go_to_sleep(struct device *device)
+{
+	struct pci_dev *pdev = to_pci_dev(device);
+	struct uiommu_pci *dev = pci_get_drvdata(pdev);
+	u16 command;
+
+	pci_cfg_access_lock(pdev);
+	uiommu_pci_gate_close(dev, UIOMMU_PCI_SLEEP);
+	pci_cfg_access_unlock(pdev);
+	pci_read_config_word(pdev, PCI_COMMAND, &command);
+	dev->was_master = !PCI_POSSIBLE_ERROR(command) &&
+			  command & PCI_COMMAND_MASTER;
+	stop_dma(dev);
+	return 0;
+}
+
+static int wake_up_again(struct device *device)
+{
+	struct pci_dev *pdev = to_pci_dev(device);
+	struct uiommu_pci *dev = pci_get_drvdata(pdev);
+
+	pci_cfg_access_lock(pdev);
+	if (dev->was_master)
+		pci_set_master(pdev);
+	uiommu_pci_gate_open(dev, UIOMMU_PCI_SLEEP);
+	pci_cfg_access_unlock(pdev);
+	return 0;
+}
+
+DEFINE_SIMPLE_DEV_PM_OPS(uiommu_pci_pm_ops, go_to_sleep, wake_up_again);

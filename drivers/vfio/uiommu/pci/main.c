@@ -99,8 +99,7 @@ static struct uiommu_pci *alloc_dev(struct pci_dev *pdev)
 	mutex_init(&dev->lock);
 	INIT_LIST_HEAD(&dev->files);
 	mutex_init(&dev->config_lock);
-	mutex_init(&dev->irqs.lock);
-	spin_lock_init(&dev->irqs.intx_lock);
+	uiommu_pci_irq_prepare(dev);
 
 	device_initialize(&dev->dev);
 	dev->dev.release = dev_release;
@@ -200,6 +199,7 @@ static struct pci_driver uiommu_pci_driver = {
 	.probe = uiommu_pci_probe,
 	.remove = uiommu_pci_remove,
 	.err_handler = &uiommu_pci_err_handlers,
+	.driver.pm = pm_sleep_ptr(&uiommu_pci_pm_ops),
 	/* Claimed from the kernel at first open and not at bind. */
 	.driver_managed_dma = true,
 };

@@ -16,7 +16,7 @@
  *	dev->config_lock; sleeps while a reset blocks config access, so a reset
  *		takes neither it nor anything outside it but the device locks
  *	dev->gate; also inside mmap_lock
- *	dev->irqs.intx_lock
+ *	dev->irqs.intx_lock; also inside the lock of an eventfd
  *
  * None of them is held while user memory is copied.
  */
@@ -32,10 +32,15 @@
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/poll.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
 #include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "intx.h"
 
 struct uiommu_owner;
 struct uiommu_pci_config;
@@ -50,6 +55,7 @@ struct vm_area_struct;
  * @UIOMMU_PCI_MEMOFF: the user cleared MEMORY in the COMMAND register
  * @UIOMMU_PCI_UNSET: it is in no address space
  * @UIOMMU_PCI_D3: the user put it into a power state other than D0
+ * @UIOMMU_PCI_SLEEP: the system sleeps
  */
 enum uiommu_pci_gate {
 	UIOMMU_PCI_GONE		= BIT(0),
@@ -58,10 +64,12 @@ enum uiommu_pci_gate {
 	UIOMMU_PCI_MEMOFF	= BIT(3),
 	UIOMMU_PCI_UNSET	= BIT(4),
 	UIOMMU_PCI_D3		= BIT(5),
+	UIOMMU_PCI_SLEEP	= BIT(6),
 };
 
 /* Config space and interrupts are out of reach too. */
-#define UIOMMU_PCI_DOWN	(UIOMMU_PCI_ERROR | UIOMMU_PCI_RESET)
+#define UIOMMU_PCI_DOWN	(UIOMMU_PCI_ERROR | UIOMMU_PCI_RESET | \
+			 UIOMMU_PCI_SLEEP)
 
 /* The most vectors that a device can have, MSI-X: PCI_MSIX_FLAGS_QSIZE + 1 */
 #define UIOMMU_PCI_MAX_VECTORS	(PCI_MSIX_FLAGS_QSIZE + 1)
@@ -77,7 +85,7 @@ enum uiommu_pci_irq_type {
  * struct uiommu_pci_vector - one interrupt
  * @trigger: signalled by the handler, NULL for none; swapped under irqs->lock
  * @dev: the device
- * @irq: Linux interrupt number
+ * @irq: Linux interrupt number, 0 while the vector is not allocated
  * @name: in /proc/interrupts, freed after the interrupt
  */
 struct uiommu_pci_vector {
@@ -88,29 +96,47 @@ struct uiommu_pci_vector {
 };
 
 /**
+ * struct uiommu_pci_eoi - an eventfd that unmasks INTx when it is written
+ * @dev: the device
+ * @ctx: the eventfd, referenced
+ * @head: its wait queue
+ * @wait: on that
+ * @poll: to get there
+ * @again: signals an interrupt that the end of interrupt found asserted, as
+ *	nothing is signalled within the wakeup of an eventfd
+ * @last: jiffies when it did so last
+ */
+struct uiommu_pci_eoi {
+	struct uiommu_pci *dev;
+	struct eventfd_ctx *ctx;
+	wait_queue_head_t *head;
+	wait_queue_entry_t wait;
+	poll_table poll;
+	struct delayed_work again;
+	unsigned long last;
+};
+
+/**
  * struct uiommu_pci_irqs - interrupts of a device
- * @lock: protects @type, @num_vectors, @vectors and every trigger
+ * @lock: protects @type, @num_vectors, @vectors, every trigger and @eoi
  * @type: the kind in use
- * @num_vectors: entries of @vectors
+ * @num_vectors: vectors in use are below this
+ * @room: entries of @vectors
  * @vectors: allocated when the kind is turned on, freed when it is turned off
- * @intx_lock: protects what follows and the hardware's mask
- * @intx_on: the INTx handler is there
- * @intx_disabled: the user wants it masked
- * @intx_masked: INTx is masked, by the user or by an interrupt; what the user
- *	sees as INTX_DISABLE
- * @intx_exclusive: the device cannot mask INTx, the line is ours alone
+ * @eoi: unmasks INTx, or NULL; there before INTx is turned on or after
+ * @intx_lock: protects @intx and the hardware's mask
+ * @intx: the mask of INTx
  */
 struct uiommu_pci_irqs {
 	struct mutex lock;		/* what is turned on */
 	enum uiommu_pci_irq_type type;
 	unsigned int num_vectors;
+	unsigned int room;
 	struct uiommu_pci_vector *vectors;
+	struct uiommu_pci_eoi *eoi;
 
 	spinlock_t intx_lock;		/* the mask of INTx */
-	bool intx_on;
-	bool intx_disabled;
-	bool intx_masked;
-	bool intx_exclusive;
+	struct uiommu_intx intx;
 };
 
 /*
@@ -161,6 +187,7 @@ struct uiommu_pci_msix_table {
  * @inode: its mapping holds every VMA of the device, whichever node was opened
  * @own_reset: this driver resets the device; protected by the device lock
  * @reset_failed: its last reset failed; protected by the device lock
+ * @was_master: it was bus master when the system went to sleep
  * @lock: protects what follows up to @locked_pages, and serialises first open,
  *	last close, attach and detach
  * @opens: open files
@@ -192,6 +219,7 @@ struct uiommu_pci {
 	struct inode *inode;
 	bool own_reset;
 	bool reset_failed;
+	bool was_master;
 
 	struct mutex lock;		/* open, attach and their opposites */
 	unsigned int opens;
@@ -259,6 +287,7 @@ int uiommu_pci_detach(struct uiommu_pci *dev);
 void uiommu_pci_gate_close(struct uiommu_pci *dev, enum uiommu_pci_gate why);
 void uiommu_pci_gate_open(struct uiommu_pci *dev, enum uiommu_pci_gate why);
 extern const struct pci_error_handlers uiommu_pci_err_handlers;
+extern const struct dev_pm_ops uiommu_pci_pm_ops;
 
 /* region.c */
 void uiommu_pci_claim_bars(struct uiommu_pci *dev);
@@ -285,14 +314,31 @@ ssize_t uiommu_pci_config_rules(struct uiommu_pci *dev, char *buf, loff_t pos,
 				size_t count);
 
 /* irq.c */
+void uiommu_pci_irq_prepare(struct uiommu_pci *dev);
 void uiommu_pci_irq_init(struct uiommu_pci *dev);
 int uiommu_pci_irq_set(struct uiommu_pci *dev, enum uiommu_pci_irq_type type,
 		       unsigned int num, const s32 *fds);
+int uiommu_pci_irq_set_range(struct uiommu_pci *dev,
+			     enum uiommu_pci_irq_type type, unsigned int first,
+			     unsigned int num, const s32 *fds);
+int uiommu_pci_irq_trigger(struct uiommu_pci *dev,
+			   enum uiommu_pci_irq_type type, unsigned int first,
+			   unsigned int num);
+int uiommu_pci_irq_affinity(struct uiommu_pci *dev,
+			    enum uiommu_pci_irq_type type, unsigned int first,
+			    unsigned int num, const struct cpumask *mask);
+bool uiommu_pci_irq_in_use(struct uiommu_pci *dev);
 void uiommu_pci_irq_off(struct uiommu_pci *dev);
 unsigned int uiommu_pci_irq_max(struct pci_dev *pdev,
 				enum uiommu_pci_irq_type type);
 void uiommu_pci_intx_sync(struct uiommu_pci *dev);
 void uiommu_pci_intx_mask(struct uiommu_pci *dev, bool mask);
 int uiommu_pci_intx_eoi(struct uiommu_pci *dev);
+bool uiommu_pci_intx_user(struct uiommu_pci *dev, bool mask);
+void uiommu_pci_intx_again(struct uiommu_pci *dev);
+
+/* eoi.c */
+int uiommu_pci_eoi_set(struct uiommu_pci *dev, s32 fd);
+void uiommu_pci_eoi_drop(struct uiommu_pci *dev);
 
 #endif /* _UIOMMU_PCI_PRIVATE_H */

@@ -85,7 +85,7 @@ static const struct image nic_pf = {
 	     { 0x168, 0x19 }, { 0x16c, 0x00080008 }),
 	CAPS(PCI_CAP_ID_PM, PCI_CAP_ID_MSI, PCI_CAP_ID_MSIX, PCI_CAP_ID_EXP),
 	EXT_CAPS(PCI_EXT_CAP_ID_ERR, PCI_EXT_CAP_ID_DSN, PCI_EXT_CAP_ID_ARI,
-	         PCI_EXT_CAP_ID_SRIOV),
+		 PCI_EXT_CAP_ID_SRIOV),
 };
 
 /* Its virtual function: nothing in the header that a VF does not have */
@@ -136,7 +136,7 @@ static const struct image nvme = {
 	     { 0x190, EXT_CAP(PCI_EXT_CAP_ID_L1SS, 1, 0) }, { 0x194, 0x1f }),
 	CAPS(PCI_CAP_ID_PM, PCI_CAP_ID_MSI, PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX),
 	EXT_CAPS(PCI_EXT_CAP_ID_ERR, PCI_EXT_CAP_ID_DSN, PCI_EXT_CAP_ID_PWR,
-	         PCI_EXT_CAP_ID_LTR),
+		 PCI_EXT_CAP_ID_LTR),
 };
 
 /* 82545: 256 bytes, and registers of its own between the capabilities */
@@ -197,8 +197,8 @@ static const struct image gpu = {
 	     { 0xbb0, EXT_CAP(PCI_EXT_CAP_ID_REBAR, 1, 0) }, { 0xbb8, 0x21 }),
 	CAPS(PCI_CAP_ID_PM, PCI_CAP_ID_MSI, PCI_CAP_ID_EXP, PCI_CAP_ID_VNDR),
 	EXT_CAPS(PCI_EXT_CAP_ID_VC, PCI_EXT_CAP_ID_LTR, PCI_EXT_CAP_ID_PWR,
-	         PCI_EXT_CAP_ID_ERR, PCI_EXT_CAP_ID_VNDR, PCI_EXT_CAP_ID_DVSEC,
-	         PCI_EXT_CAP_ID_DVSEC, PCI_EXT_CAP_ID_REBAR),
+		 PCI_EXT_CAP_ID_ERR, PCI_EXT_CAP_ID_VNDR, PCI_EXT_CAP_ID_DVSEC,
+		 PCI_EXT_CAP_ID_DVSEC, PCI_EXT_CAP_ID_REBAR),
 };
 
 /* Five vendor-specific capabilities say where its registers are */
@@ -466,7 +466,7 @@ static const struct image accel = {
 	     { 0x228, 512 }, { 0x22c, 512 }),
 	CAPS(PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX, PCI_CAP_ID_PM),
 	EXT_CAPS(PCI_EXT_CAP_ID_ERR, PCI_EXT_CAP_ID_LTR, PCI_EXT_CAP_ID_TPH,
-	         PCI_EXT_CAP_ID_VC, PCI_EXT_CAP_ID_ATS, PCI_EXT_CAP_ID_PRI),
+		 PCI_EXT_CAP_ID_VC, PCI_EXT_CAP_ID_ATS, PCI_EXT_CAP_ID_PRI),
 };
 
 /* CXL memory: DVSECs of a consortium, mailboxes of the kernel */
@@ -493,7 +493,7 @@ static const struct image cxl = {
 	     { 0x200, EXT_CAP(PCI_EXT_CAP_ID_ERR, 2, 0) }),
 	CAPS(PCI_CAP_ID_MSIX, PCI_CAP_ID_EXP),
 	EXT_CAPS(PCI_EXT_CAP_ID_DVSEC, PCI_EXT_CAP_ID_DVSEC,
-	         PCI_EXT_CAP_ID_ERR),
+		 PCI_EXT_CAP_ID_ERR),
 };
 
 static const struct image * const images[] = {

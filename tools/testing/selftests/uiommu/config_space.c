@@ -124,6 +124,20 @@ static __u32 dword(const unsigned char *config, unsigned int pos)
 	       (__u32)config[pos + 3] << 24;
 }
 
+static __u32 real_dword(const char *bdf, unsigned int pos)
+{
+	unsigned char bytes[4];
+	char path[PATH_MAX];
+	int fd;
+
+	pci_path(path, sizeof(path), bdf, "config");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || pread(fd, bytes, 4, pos) != 4)
+		abort();
+	close(fd);
+	return dword(bytes, 0);
+}
+
 static unsigned long id_in_sysfs(const char *bdf, const char *name)
 {
 	char text[32];
@@ -839,7 +853,7 @@ static bool acts(int fd, unsigned int pos)
  */
 TEST_F_TIMEOUT(config, rules_in_sysfs_are_kept, TEST_SECONDS)
 {
-	unsigned char rules[8192], real[4096], now[4096];
+	unsigned char rules[8192], real[4096];
 	__u32 was, is, virt, can, changed;
 	unsigned int pos;
 
@@ -872,12 +886,10 @@ TEST_F_TIMEOUT(config, rules_in_sysfs_are_kept, TEST_SECONDS)
 			       pos, was, is, virt & can);
 		}
 		/* Nothing virtual and nothing forbidden reached the device. */
-		ASSERT_EQ(self->size, real_config(self->dev.bdf, now,
-						  sizeof(now)));
-		changed = dword(real, pos) ^ dword(now, pos);
+		changed = dword(real, pos) ^ real_dword(self->dev.bdf, pos);
 		EXPECT_EQ(0, changed & (virt | ~can)) {
-			TH_LOG("at 0x%x: really 0x%08x to 0x%08x", pos,
-			       dword(real, pos), dword(now, pos));
+			TH_LOG("at 0x%x: really 0x%08x, 0x%08x changed", pos,
+			       dword(real, pos), changed);
 		}
 		EXPECT_EQ(0, config_write(self->dev.fd, pos, 4, was));
 	}

@@ -7,13 +7,17 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
 #include "util.h"
+
+#define CONFIG_SPACE	VFIO_PCI_CONFIG_RESOURCE
 
 /* How long to wait for what comes, and for what must not come */
 #define COMES_MS	3000
@@ -583,6 +587,187 @@ TEST_F_TIMEOUT(edu, turned_on_and_off_under_load, TEST_SECONDS)
 	EXPECT_EQ(1, eventfd_wait(self->efd, COMES_MS));
 }
 
+static void write_eventfd(int efd)
+{
+	__u64 one = 1;
+
+	if (write(efd, &one, sizeof(one)) != sizeof(one))
+		abort();
+}
+
+/* Unmasked by writing an eventfd; one that is still asserted counts again. */
+TEST_F_TIMEOUT(edu, eoi_eventfd, TEST_SECONDS)
+{
+	int eoi = eventfd_new(), i;
+
+	/* Before INTx is on, and in place of another */
+	ASSERT_EQ(0, irq_eoi_eventfd(self->dev.fd, self->efd));
+	ASSERT_EQ(0, irq_eoi_eventfd(self->dev.fd, eoi));
+	write_eventfd(eoi);
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, self->efd));
+	for (i = 0; i < 20; i++) {
+		reg_write(&self->dev, EDU_IRQ_RAISE, 1);
+		ASSERT_EQ(1, eventfd_wait(self->efd, COMES_MS));
+		EXPECT_TRUE(intx_disabled(&self->dev));
+		reg_write(&self->dev, EDU_IRQ_ACK, 1);
+		write_eventfd(eoi);
+		EXPECT_FALSE(intx_disabled(&self->dev));
+		/* The count is taken. */
+		EXPECT_EQ(0, eventfd_wait(eoi, 0));
+	}
+	EXPECT_EQ(0, eventfd_wait(self->efd, QUIET_MS));
+	reg_write(&self->dev, EDU_IRQ_RAISE, 1);
+	ASSERT_EQ(1, eventfd_wait(self->efd, COMES_MS));
+	write_eventfd(eoi);
+	EXPECT_EQ(1, eventfd_wait(self->efd, COMES_MS));
+	EXPECT_EQ(0, eventfd_wait(self->efd, QUIET_MS));
+	/* The request works beside it. */
+	EXPECT_EQ(0, irq_eoi(self->dev.fd));
+	EXPECT_EQ(1, eventfd_wait(self->efd, COMES_MS));
+	/* None any more: masked it stays. */
+	ASSERT_EQ(0, irq_eoi_eventfd(self->dev.fd, -1));
+	write_eventfd(eoi);
+	EXPECT_EQ(0, eventfd_wait(self->efd, QUIET_MS));
+	EXPECT_EQ(1, eventfd_wait(eoi, 0));
+	/* Written before it is set: that is an end of interrupt, too. */
+	write_eventfd(eoi);
+	ASSERT_EQ(0, irq_eoi_eventfd(self->dev.fd, eoi));
+	EXPECT_EQ(1, eventfd_wait(self->efd, COMES_MS));
+}
+
+/* What would interrupt for ever is refused, in both orders. */
+TEST_F_TIMEOUT(edu, eoi_eventfd_is_not_the_trigger, TEST_SECONDS)
+{
+	int eoi = eventfd_new();
+
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, self->efd));
+	EXPECT_EQ(-EINVAL, irq_eoi_eventfd(self->dev.fd, self->efd));
+	ASSERT_EQ(0, irq_eoi_eventfd(self->dev.fd, eoi));
+	EXPECT_EQ(-EINVAL, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, eoi));
+	EXPECT_EQ(-EINVAL, irq_range(self->dev.fd, UIOMMU_IRQ_KIND_INTX,
+				     UIOMMU_IRQ_OP_EVENTFDS, 0, 1, &eoi, 4));
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, -1));
+	EXPECT_EQ(-EINVAL, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, eoi));
+	/* The refused ones changed nothing. */
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, self->efd));
+	reg_write(&self->dev, EDU_IRQ_RAISE, 1);
+	EXPECT_EQ(1, eventfd_wait(self->efd, COMES_MS));
+	reg_write(&self->dev, EDU_IRQ_ACK, 1);
+	write_eventfd(eoi);
+	EXPECT_FALSE(intx_disabled(&self->dev));
+	/* For MSI it means nothing. */
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, -1));
+	EXPECT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_MSI, eoi));
+}
+
+TEST_F_TIMEOUT(edu, eoi_eventfd_lifetime, TEST_SECONDS)
+{
+	int eoi = eventfd_new(), pipes[2], i;
+
+	EXPECT_EQ(-EBADF, irq_eoi_eventfd(self->dev.fd, INT_MAX));
+	ASSERT_EQ(0, pipe(pipes));
+	EXPECT_EQ(-EINVAL, irq_eoi_eventfd(self->dev.fd, pipes[0]));
+	EXPECT_EQ(-EINVAL, irq_eoi_eventfd(self->dev.fd, self->dev.space));
+	EXPECT_EQ(0, irq_eoi_eventfd(self->dev.fd, -1));
+	ASSERT_EQ(0, irq_eoi_eventfd(self->dev.fd, eoi));
+	/* It rests on the device as the others do. */
+	EXPECT_EQ(-EBUSY, domain_unset(self->dev.fd));
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, self->efd));
+	/* Closed with the mask on and off, and while it is the last to know */
+	close(eoi);
+	for (i = 0; i < 3; i++) {
+		reg_write(&self->dev, EDU_IRQ_RAISE, 1);
+		ASSERT_EQ(1, eventfd_wait(self->efd, COMES_MS));
+		reg_write(&self->dev, EDU_IRQ_ACK, 1);
+		EXPECT_EQ(0, irq_eoi(self->dev.fd));
+	}
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, -1));
+	EXPECT_EQ(-EBUSY, domain_unset(self->dev.fd));
+	ASSERT_EQ(0, irq_eoi_eventfd(self->dev.fd, -1));
+	EXPECT_EQ(0, domain_unset(self->dev.fd));
+	ASSERT_EQ(0, domain_set(self->dev.fd, self->dev.space));
+	/* The device closed with it set */
+	eoi = eventfd_new();
+	ASSERT_EQ(0, irq_eoi_eventfd(self->dev.fd, eoi));
+	device_close(&self->dev);
+	write_eventfd(eoi);
+	EXPECT_EQ(1, eventfd_wait(eoi, 0));
+}
+
+struct writer {
+	int fd;
+	int stop;
+};
+
+static void *write_always(void *arg)
+{
+	struct writer *w = arg;
+
+	while (!get_once(&w->stop))
+		write_eventfd(w->fd);
+	return NULL;
+}
+
+/* Written all the time, while it comes and goes and the device interrupts */
+TEST_F_TIMEOUT(edu, eoi_eventfd_under_load, TEST_SECONDS)
+{
+	struct writer w = { .fd = eventfd_new() };
+	pthread_t thread;
+	int i;
+
+	ASSERT_EQ(0, fcntl(w.fd, F_SETFL, 0));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, write_always, &w));
+	for (i = 0; i < 50; i++) {
+		ASSERT_EQ(0, irq_eoi_eventfd(self->dev.fd, w.fd));
+		ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ,
+				     self->efd));
+		reg_write(&self->dev, EDU_IRQ_RAISE, 1);
+		/* Asserted all the time, so it comes again and again. */
+		EXPECT_LE(1, eventfd_wait(self->efd, COMES_MS));
+		EXPECT_LE(1, eventfd_wait(self->efd, COMES_MS));
+		reg_write(&self->dev, EDU_IRQ_ACK, 1);
+		if (i % 2)
+			ASSERT_EQ(0, irq_eoi_eventfd(self->dev.fd, -1));
+		if (i % 3 == 1)
+			ASSERT_EQ(0, device_reset(self->dev.fd));
+		ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, -1));
+	}
+	set_once(&w.stop, 1);
+	/* The count may be at its end. */
+	eventfd_wait(w.fd, 0);
+	pthread_join(thread, NULL);
+	eventfd_wait(self->efd, 0);
+}
+
+/* Signalled without an interrupt, and only if it is in use */
+TEST_F_TIMEOUT(edu, loopback, TEST_SECONDS)
+{
+	unsigned char cpu = 1;
+
+	EXPECT_EQ(-EBUSY, irq_range(self->dev.fd, UIOMMU_IRQ_KIND_INTX,
+				    UIOMMU_IRQ_OP_TRIGGER, 0, 1, NULL, 0));
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, self->efd));
+	EXPECT_EQ(0, irq_range(self->dev.fd, UIOMMU_IRQ_KIND_INTX,
+			       UIOMMU_IRQ_OP_TRIGGER, 0, 1, NULL, 0));
+	EXPECT_EQ(1, eventfd_wait(self->efd, 0));
+	EXPECT_FALSE(intx_disabled(&self->dev));
+	EXPECT_EQ(-EINVAL, irq_range(self->dev.fd, UIOMMU_IRQ_KIND_INTX,
+				     UIOMMU_IRQ_OP_TRIGGER, 1, 1, NULL, 0));
+	EXPECT_EQ(-EBUSY, irq_range(self->dev.fd, UIOMMU_IRQ_KIND_MSI,
+				    UIOMMU_IRQ_OP_TRIGGER, 0, 1, NULL, 0));
+	EXPECT_EQ(-EOPNOTSUPP, irq_range(self->dev.fd, UIOMMU_IRQ_KIND_MSIX,
+					 UIOMMU_IRQ_OP_TRIGGER, 0, 1, NULL, 0));
+	/* The line is shared. */
+	EXPECT_EQ(-EOPNOTSUPP, irq_range(self->dev.fd, UIOMMU_IRQ_KIND_INTX,
+					 UIOMMU_IRQ_OP_AFFINITY, 0, 1, &cpu,
+					 1));
+	EXPECT_EQ(0, irq_range(self->dev.fd, UIOMMU_IRQ_KIND_INTX,
+			       UIOMMU_IRQ_OP_NONE, 0, 1, NULL, 0));
+	EXPECT_EQ(0, irq_range(self->dev.fd, UIOMMU_IRQ_KIND_INTX,
+			       UIOMMU_IRQ_OP_TRIGGER, 0, 1, NULL, 0));
+	EXPECT_EQ(0, eventfd_wait(self->efd, QUIET_MS));
+}
+
 /*
  * A virtual function of the 82576: three MSI-X vectors, which it raises when its
  * software interrupt register is written
@@ -640,6 +825,184 @@ TEST_F_TIMEOUT(msix, each_vector_has_its_eventfd, TEST_SECONDS)
 	vf_raise(&self->dev, 7);
 	for (i = 0; i < VF_VECTORS; i++)
 		EXPECT_EQ(1, eventfd_wait(self->efds[i], COMES_MS));
+}
+
+/* Some vectors, and no others */
+TEST_F_TIMEOUT(msix, ranges, TEST_SECONDS)
+{
+	int fd = self->dev.fd, none = -1, other = eventfd_new();
+
+	EXPECT_EQ(-EBUSY, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				    UIOMMU_IRQ_OP_EVENTFDS, 0, 1, &other, 4));
+	ASSERT_EQ(0, irq_set_many(fd, VFIO_EVENTFDS_MSIX, VF_VECTORS,
+				  self->efds));
+	EXPECT_EQ(0, irq_range(fd, UIOMMU_IRQ_KIND_MSIX, UIOMMU_IRQ_OP_EVENTFDS,
+			       1, 1, &other, 4));
+	vf_raise(&self->dev, 7);
+	EXPECT_EQ(1, eventfd_wait(self->efds[0], COMES_MS));
+	EXPECT_EQ(1, eventfd_wait(self->efds[2], COMES_MS));
+	EXPECT_EQ(1, eventfd_wait(other, COMES_MS));
+	EXPECT_EQ(0, eventfd_wait(self->efds[1], 0));
+	EXPECT_EQ(0, irq_range(fd, UIOMMU_IRQ_KIND_MSIX, UIOMMU_IRQ_OP_NONE, 1,
+			       2, NULL, 0));
+	vf_raise(&self->dev, 7);
+	EXPECT_EQ(1, eventfd_wait(self->efds[0], COMES_MS));
+	EXPECT_EQ(0, eventfd_wait(self->efds[2], QUIET_MS));
+	EXPECT_EQ(0, eventfd_wait(other, 0));
+	EXPECT_EQ(0, irq_range(fd, UIOMMU_IRQ_KIND_MSIX, UIOMMU_IRQ_OP_TRIGGER,
+			       0, 3, NULL, 0));
+	EXPECT_EQ(1, eventfd_wait(self->efds[0], 0));
+	EXPECT_EQ(0, eventfd_wait(self->efds[1], 0));
+
+	/* What is wrong changes nothing. */
+	EXPECT_EQ(-EINVAL, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_NONE, 0, 0, NULL, 0));
+	EXPECT_EQ(-EINVAL, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_NONE, 1, VF_VECTORS, NULL,
+				     0));
+	EXPECT_EQ(-EINVAL, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_NONE, UINT_MAX, 2, NULL, 0));
+	EXPECT_EQ(-EINVAL, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_NONE, 0, UINT_MAX, NULL, 0));
+	EXPECT_EQ(-EINVAL, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_NONE, 0, 1, &none, 4));
+	EXPECT_EQ(-EINVAL, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_EVENTFDS, 0, 1, &none, 8));
+	EXPECT_EQ(-EFAULT, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_EVENTFDS, 0, 1, NULL, 4));
+	EXPECT_EQ(-EINVAL, irq_range(fd, 0, UIOMMU_IRQ_OP_NONE, 0, 1, NULL, 0));
+	EXPECT_EQ(-EINVAL, irq_range(fd, 4, UIOMMU_IRQ_OP_NONE, 0, 1, NULL, 0));
+	EXPECT_EQ(-EOPNOTSUPP, irq_range(fd, UIOMMU_IRQ_KIND_MSIX, 0, 0, 1,
+					 NULL, 0));
+	EXPECT_EQ(-EOPNOTSUPP, irq_range(fd, UIOMMU_IRQ_KIND_MSIX, 5, 0, 1,
+					 NULL, 0));
+	none = INT_MAX;
+	EXPECT_EQ(-EBADF, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				    UIOMMU_IRQ_OP_EVENTFDS, 0, 1, &none, 4));
+	vf_raise(&self->dev, 1);
+	EXPECT_EQ(1, eventfd_wait(self->efds[0], COMES_MS));
+}
+
+/* Vectors come while others are in use, and count from then on. */
+TEST_F_TIMEOUT(msix, added_vectors, TEST_SECONDS)
+{
+	int fd = self->dev.fd, i, ret;
+
+	ASSERT_EQ(0, irq_set_many(fd, VFIO_EVENTFDS_MSIX, 1, self->efds));
+	ret = irq_range(fd, UIOMMU_IRQ_KIND_MSIX, UIOMMU_IRQ_OP_EVENTFDS, 2, 1,
+			&self->efds[2], 4);
+	if (ret == -EOPNOTSUPP)
+		SKIP(return, "vectors cannot be added here");
+	ASSERT_EQ(0, ret);
+	for (i = 0; i < 20; i++) {
+		vf_raise(&self->dev, 5);
+		EXPECT_EQ(1, eventfd_wait(self->efds[0], COMES_MS));
+		EXPECT_EQ(1, eventfd_wait(self->efds[2], COMES_MS));
+	}
+	/* Three now, one of them not there */
+	EXPECT_EQ(-EBUSY, irq_set_many(fd, VFIO_EVENTFDS_MSIX, 1, self->efds));
+	EXPECT_EQ(0, irq_range(fd, UIOMMU_IRQ_KIND_MSIX, UIOMMU_IRQ_OP_TRIGGER,
+			       0, 3, NULL, 0));
+	EXPECT_EQ(1, eventfd_wait(self->efds[0], 0));
+	EXPECT_EQ(0, eventfd_wait(self->efds[1], 0));
+	EXPECT_EQ(1, eventfd_wait(self->efds[2], 0));
+	EXPECT_EQ(0, irq_set_many(fd, VFIO_EVENTFDS_MSIX, 3, self->efds));
+	vf_raise(&self->dev, 7);
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(1, eventfd_wait(self->efds[i], COMES_MS));
+	ASSERT_EQ(0, device_reset(fd));
+	vf_raise(&self->dev, 7);
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(1, eventfd_wait(self->efds[i], COMES_MS));
+	EXPECT_EQ(0, irq_set_many(fd, VFIO_EVENTFDS_MSIX, 0, NULL));
+	EXPECT_EQ(0, irq_set_many(fd, VFIO_EVENTFDS_MSIX, 2, self->efds));
+}
+
+/* How often an interrupt came to a CPU, by /proc/interrupts */
+static long interrupts_on(const char *bdf, unsigned int vector, int cpu)
+{
+	char line[4096], name[64], *at;
+	long count = -1;
+	FILE *f;
+	int i;
+
+	snprintf(name, sizeof(name), "vfio-msix[%u](%s)", vector, bdf);
+	f = fopen("/proc/interrupts", "r");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		if (!strstr(line, name))
+			continue;
+		at = strchr(line, ':') + 1;
+		for (i = 0; i <= cpu; i++)
+			count = strtol(at, &at, 10);
+	}
+	fclose(f);
+	return count;
+}
+
+/* Where a thread may run its interrupts may come, and nowhere else. */
+TEST_F_TIMEOUT(msix, affinity, TEST_SECONDS)
+{
+	int fd = self->dev.fd, cpu, other, i;
+	unsigned char mask[16] = {};
+	cpu_set_t all, one;
+	long before;
+
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
+	if (CPU_COUNT(&all) < 2)
+		SKIP(return, "one CPU");
+	ASSERT_EQ(0, irq_set_many(fd, VFIO_EVENTFDS_MSIX, 2, self->efds));
+	for (cpu = 0; cpu < 2; cpu++) {
+		mask[0] = 1 << cpu;
+		ASSERT_EQ(0, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				       UIOMMU_IRQ_OP_AFFINITY, 0, 2, mask, 1));
+		for (i = 0; i < 2; i++) {
+			/* The first may still come to where it was. */
+			vf_raise(&self->dev, 1 << i);
+			EXPECT_EQ(1, eventfd_wait(self->efds[i], COMES_MS));
+			before = interrupts_on(self->dev.bdf, i, cpu);
+			ASSERT_LE(0, before);
+			vf_raise(&self->dev, 1 << i);
+			EXPECT_EQ(1, eventfd_wait(self->efds[i], COMES_MS));
+			EXPECT_EQ(before + 1,
+				  interrupts_on(self->dev.bdf, i, cpu));
+		}
+	}
+	/* As long as the kernel's, and longer */
+	EXPECT_EQ(0, irq_range(fd, UIOMMU_IRQ_KIND_MSIX, UIOMMU_IRQ_OP_AFFINITY,
+			       0, 2, mask, sizeof(mask)));
+	EXPECT_EQ(-EINVAL, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_AFFINITY, 0, 2, mask, 1025));
+	EXPECT_EQ(-EINVAL, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_AFFINITY, 0, 2, mask, 0));
+	EXPECT_EQ(-EFAULT, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_AFFINITY, 0, 2, NULL, 8));
+	/* One that is not in use, and no CPU at all */
+	EXPECT_EQ(-EINVAL, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_AFFINITY, 2, 1, mask, 1));
+	mask[0] = 0;
+	EXPECT_EQ(-EINVAL, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				     UIOMMU_IRQ_OP_AFFINITY, 0, 1, mask, 1));
+	mask[15] = 0x80;
+	EXPECT_EQ(-EPERM, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				    UIOMMU_IRQ_OP_AFFINITY, 0, 1, mask,
+				    sizeof(mask)));
+	/* Not where the thread is kept away from */
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	other = 2;
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
+	mask[0] = other;
+	EXPECT_EQ(-EPERM, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				    UIOMMU_IRQ_OP_AFFINITY, 0, 1, mask, 1));
+	mask[0] = other | 1;
+	EXPECT_EQ(-EPERM, irq_range(fd, UIOMMU_IRQ_KIND_MSIX,
+				    UIOMMU_IRQ_OP_AFFINITY, 0, 1, mask, 1));
+	mask[0] = 1;
+	EXPECT_EQ(0, irq_range(fd, UIOMMU_IRQ_KIND_MSIX, UIOMMU_IRQ_OP_AFFINITY,
+			       0, 1, mask, 1));
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(all), &all));
 }
 
 TEST_F_TIMEOUT(msix, counts, TEST_SECONDS)
@@ -1018,6 +1381,272 @@ TEST_F_TIMEOUT(other, many_vectors, TEST_SECONDS)
 	EXPECT_EQ(0, request(self->dev.fd, VFIO_EVENTFDS_MSIX, arg));
 	EXPECT_EQ(0, domain_unset(self->dev.fd));
 	free(arg);
+}
+
+/* Shared memory with a doorbell: a register that rings a vector of a peer */
+#define DOOR_ID		0x08
+#define DOORBELL	0x0c
+#define DOOR_VECTORS	8
+
+/* Another process rings, through a file of its own that it was not given. */
+static int ring_as_another(struct device *dev, int times)
+{
+	pid_t pid = fork();
+	int status, i, fd;
+	__u32 id, val;
+
+	if (!pid) {
+		fd = node_open(dev->bdf, O_RDWR);
+		if (space_read(fd, 0, DOOR_ID, &id, 4) != 4)
+			_exit(1);
+		for (i = 0; i < times * DOOR_VECTORS; i++) {
+			val = id << 16 | i % DOOR_VECTORS;
+			if (space_write(fd, 0, DOORBELL, &val, 4) != 4)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -1;
+	return status;
+}
+
+TEST_F_TIMEOUT(other, vectors_rung_by_another, TEST_SECONDS)
+{
+	int efds[DOOR_VECTORS], i;
+	__u64 seen;
+
+	if (!getenv("UIOMMU_DOORBELL"))
+		SKIP(return, "no ivshmem device with a doorbell");
+	ASSERT_EQ(0, device_open(&self->dev, getenv("UIOMMU_DOORBELL")));
+	ASSERT_EQ(0, device_attach(&self->dev));
+	for (i = 0; i < DOOR_VECTORS; i++)
+		efds[i] = eventfd_new();
+	ASSERT_EQ(0, irq_set_many(self->dev.fd, VFIO_EVENTFDS_MSIX,
+				  DOOR_VECTORS, efds));
+	ASSERT_EQ(0, ring_as_another(&self->dev, 1));
+	for (i = 0; i < DOOR_VECTORS; i++) {
+		EXPECT_EQ(1, eventfd_wait(efds[i], COMES_MS));
+		EXPECT_EQ(0, eventfd_wait(efds[i], 5));
+	}
+	/* Those that the emulation has not sent yet fall together. */
+	ASSERT_EQ(0, ring_as_another(&self->dev, 50));
+	for (i = 0; i < DOOR_VECTORS; i++) {
+		seen = eventfd_wait(efds[i], COMES_MS);
+		EXPECT_LE(1, seen);
+		EXPECT_GE(50, seen);
+	}
+	ASSERT_EQ(0, irq_set_many(self->dev.fd, VFIO_EVENTFDS_MSIX, 0, NULL));
+	ASSERT_EQ(0, ring_as_another(&self->dev, 1));
+	for (i = 0; i < DOOR_VECTORS; i++)
+		EXPECT_EQ(0, eventfd_wait(efds[i], 20));
+	EXPECT_EQ(0, domain_unset(self->dev.fd));
+}
+
+/* Registers of the 82574, and the cause that none of its queues has */
+#define E1000E_ICR	0xc0
+#define E1000E_ICS	0xc8
+#define E1000E_IMS	0xd0
+#define E1000E_IMC	0xd8
+#define E1000E_IVAR	0xe4
+#define E1000E_OTHER	(1 << 24)
+
+/* From each kind to each other one and back, with interrupts in each */
+TEST_F_TIMEOUT(other, kinds_in_turn, TEST_SECONDS)
+{
+	static const unsigned long kinds[] = {
+		VFIO_EVENTFD_IRQ, VFIO_EVENTFD_MSI, VFIO_EVENTFDS_MSIX,
+		VFIO_EVENTFD_IRQ, VFIO_EVENTFDS_MSIX, VFIO_EVENTFD_MSI,
+		VFIO_EVENTFD_IRQ,
+	};
+	int efd = eventfd_new();
+	size_t k;
+	int i;
+
+	if (!getenv("UIOMMU_E1000E"))
+		SKIP(return, "no e1000e device");
+	ASSERT_EQ(0, device_open(&self->dev, getenv("UIOMMU_E1000E")));
+	ASSERT_EQ(0, device_attach(&self->dev));
+	ASSERT_EQ(0, device_map_bar(&self->dev, 0));
+	reg_write(&self->dev, E1000E_IMC, UINT32_MAX);
+	reg_write(&self->dev, E1000E_IVAR, 8 << 16);
+	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
+		bool intx = kinds[k] == VFIO_EVENTFD_IRQ;
+
+		reg_read(&self->dev, E1000E_ICR);
+		if (kinds[k] == VFIO_EVENTFDS_MSIX) {
+			ASSERT_EQ(0, irq_set_many(self->dev.fd, kinds[k], 1,
+						  &efd));
+		} else {
+			ASSERT_EQ(0, irq_set(self->dev.fd, kinds[k], efd));
+		}
+		EXPECT_EQ(0, eventfd_wait(efd, 20));
+		for (i = 0; i < 10; i++) {
+			reg_write(&self->dev, E1000E_IMS, E1000E_OTHER);
+			reg_write(&self->dev, E1000E_ICS, E1000E_OTHER);
+			/* Emulated, it can send one message too many. */
+			EXPECT_LE(1, eventfd_wait(efd, COMES_MS)) {
+				TH_LOG("kind %zu, interrupt %d", k, i);
+			}
+			EXPECT_EQ(intx, !!(config_read(self->dev.fd,
+						       PCI_COMMAND, 2) &
+					   PCI_COMMAND_INTX_DISABLE));
+			reg_write(&self->dev, E1000E_IMC, E1000E_OTHER);
+			reg_read(&self->dev, E1000E_ICR);
+			if (intx)
+				EXPECT_EQ(0, irq_eoi(self->dev.fd));
+		}
+		eventfd_wait(efd, 20);
+		if (kinds[k] == VFIO_EVENTFDS_MSIX) {
+			ASSERT_EQ(0, irq_set_many(self->dev.fd, kinds[k], 0,
+						  NULL));
+		} else {
+			ASSERT_EQ(0, irq_set(self->dev.fd, kinds[k], -1));
+		}
+	}
+	EXPECT_EQ(0, domain_unset(self->dev.fd));
+}
+
+/*
+ * All at once, for UIOMMU_STRESS seconds: interrupts, eventfds that are swapped
+ * and closed, kinds that change, masks, ends of interrupt, resets.  The kernel
+ * must not complain, and in the end interrupts come as in the beginning.
+ */
+struct stress {
+	struct device *dev;
+	int stop;
+	unsigned int seed;
+	unsigned long done;
+};
+
+static int is_allowed(int ret)
+{
+	return !ret || ret == -EBUSY || ret == -EINVAL || ret == -ENODEV;
+}
+
+static void *stress_device(void *arg)
+{
+	struct stress *s = arg;
+
+	while (!get_once(&s->stop)) {
+		reg_write(s->dev, EDU_IRQ_RAISE, 1);
+		if (rand_r(&s->seed) % 2)
+			reg_write(s->dev, EDU_IRQ_ACK, UINT32_MAX);
+		s->done++;
+	}
+	return NULL;
+}
+
+static void *stress_kinds(void *arg)
+{
+	struct stress *s = arg;
+	int efd, fd = s->dev->fd;
+	unsigned long cmd;
+
+	while (!get_once(&s->stop)) {
+		cmd = rand_r(&s->seed) % 2 ? VFIO_EVENTFD_IRQ :
+					     VFIO_EVENTFD_MSI;
+		efd = rand_r(&s->seed) % 3 ? eventfd_new() : -1;
+		if (!is_allowed(irq_set(fd, cmd, efd)))
+			abort();
+		if (efd >= 0)
+			close(efd);
+		s->done++;
+	}
+	return NULL;
+}
+
+static void *stress_masks(void *arg)
+{
+	struct stress *s = arg;
+	int efd = eventfd_new(), fd = s->dev->fd, ret;
+	__u32 val;
+
+	while (!get_once(&s->stop)) {
+		switch (rand_r(&s->seed) % 5) {
+		case 0:
+			ret = irq_eoi(fd);
+			break;
+		case 1:
+			ret = irq_eoi_eventfd(fd, rand_r(&s->seed) % 2 ? efd :
+									 -1);
+			break;
+		case 2:
+			write_eventfd(efd);
+			ret = 0;
+			break;
+		case 3:
+			ret = irq_range(fd, UIOMMU_IRQ_KIND_INTX,
+					UIOMMU_IRQ_OP_TRIGGER, 0, 1, NULL, 0);
+			break;
+		default:
+			val = rand_r(&s->seed) % 2 ? 0x0402 : 0x0006;
+			ret = space_write(fd, CONFIG_SPACE, PCI_COMMAND, &val,
+					  2);
+			ret = ret > 0 ? 0 : ret;
+		}
+		if (!is_allowed(ret))
+			abort();
+		s->done++;
+	}
+	close(efd);
+	return NULL;
+}
+
+static void *stress_resets(void *arg)
+{
+	struct stress *s = arg;
+
+	while (!get_once(&s->stop)) {
+		if (!is_allowed(device_reset(s->dev->fd)))
+			abort();
+		s->done++;
+		usleep(20000);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(edu, stress, 600)
+{
+	static void *(*const work[])(void *) = {
+		stress_device, stress_kinds, stress_kinds, stress_masks,
+		stress_masks, stress_resets,
+	};
+	const char *seconds = getenv("UIOMMU_STRESS");
+	struct stress s[ARRAY_SIZE(work)];
+	pthread_t threads[ARRAY_SIZE(work)];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(work); i++) {
+		s[i] = (struct stress){ .dev = &self->dev, .seed = i + 1 };
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, work[i], &s[i]));
+	}
+	sleep_ms(1000 * (seconds ? atoi(seconds) : 3));
+	for (i = 0; i < ARRAY_SIZE(work); i++)
+		set_once(&s[i].stop, 1);
+	for (i = 0; i < ARRAY_SIZE(work); i++) {
+		pthread_join(threads[i], NULL);
+		EXPECT_LT(0, s[i].done);
+		TH_LOG("thread %zu: %lu rounds", i, s[i].done);
+	}
+	/* edu's message cannot be masked, see above. */
+	log_take_faults(&self->dev.log, 100);
+	irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, -1);
+	irq_set(self->dev.fd, VFIO_EVENTFD_MSI, -1);
+	ASSERT_EQ(0, irq_eoi_eventfd(self->dev.fd, -1));
+	ASSERT_EQ(0, device_reset(self->dev.fd));
+	ASSERT_EQ(0, config_command(self->dev.fd, PCI_COMMAND_INTX_DISABLE,
+				    PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER));
+	reg_write(&self->dev, EDU_IRQ_ACK, UINT32_MAX);
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, self->efd));
+	EXPECT_EQ(0, eventfd_wait(self->efd, QUIET_MS));
+	reg_write(&self->dev, EDU_IRQ_RAISE, 1);
+	EXPECT_EQ(1, eventfd_wait(self->efd, COMES_MS));
+	reg_write(&self->dev, EDU_IRQ_ACK, 1);
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, -1));
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_MSI, self->efd));
+	reg_write(&self->dev, EDU_IRQ_RAISE, 1);
+	EXPECT_EQ(1, eventfd_wait(self->efd, COMES_MS));
 }
 
 /*

@@ -23,7 +23,7 @@
 #include "util.h"
 
 /* Longer than anything here may take, much shorter than for ever */
-#define SOON_MS		10000
+#define SOON_MS		60000
 #define COMES_MS	3000
 
 /* edu takes 100 ms for a transfer: long enough to do something meanwhile. */

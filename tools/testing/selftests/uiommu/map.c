@@ -438,6 +438,91 @@ struct mapper {
 	int failed;
 };
 
+#define BATCH		2500
+
+static __u64 live_mappings(struct device *dev)
+{
+	struct uiommu_info info = {};
+
+	return space_info(dev->space, &info) ? UINT64_MAX : info.out_mappings;
+}
+
+/* More than are taken at once, and each end of a batch that fails */
+TEST_F_TIMEOUT(range, batch, TEST_SECONDS)
+{
+	struct vfio_dma_map *e = calloc(BATCH, sizeof(*e));
+	unsigned int i, done;
+	__u64 page = page_size();
+
+	ASSERT_NE(NULL, e);
+	for (i = 0; i < BATCH; i++)
+		e[i] = (struct vfio_dma_map){
+			.vaddr = (unsigned long)self->mem + i % 16 * page,
+			.dmaaddr = IOVA_A + 2 * i * page,
+			.size = page,
+			.flags = VFIO_FLAG_WRITE,
+		};
+	EXPECT_EQ(0, dma_batch(self->fd, UIOMMU_MAP_BATCH, e, BATCH, &done));
+	EXPECT_EQ(BATCH, done);
+	EXPECT_EQ(BATCH, live_mappings(&self->dev));
+	/* What is there already, at the beginning */
+	EXPECT_EQ(-EBUSY, dma_batch(self->fd, UIOMMU_MAP_BATCH, e, 3, &done));
+	EXPECT_EQ(0, done);
+	/* Unmapped up to one that is no mapping */
+	e[1500].dmaaddr += page;
+	EXPECT_EQ(-ENXIO, dma_batch(self->fd, UIOMMU_UNMAP_BATCH, e, BATCH,
+				    &done));
+	EXPECT_EQ(1500, done);
+	EXPECT_EQ(BATCH - 1500, live_mappings(&self->dev));
+	/* Mapped again up to that, which is in the way of nothing but has flags */
+	e[1500].flags = 4;
+	EXPECT_EQ(-EOPNOTSUPP, dma_batch(self->fd, UIOMMU_MAP_BATCH, e, BATCH,
+					 &done));
+	EXPECT_EQ(1500, done);
+	EXPECT_EQ(BATCH, live_mappings(&self->dev));
+	e[1500].dmaaddr -= page;
+	e[1500].flags = 0;
+	/* The same range twice: the second finds it claimed. */
+	e[10].dmaaddr = e[9].dmaaddr;
+	EXPECT_EQ(-EBUSY, dma_batch(self->fd, UIOMMU_UNMAP_BATCH, e, 20,
+				    &done));
+	EXPECT_EQ(10, done);
+	EXPECT_EQ(0, dma_unmap(self->fd, IOVA_A + 20 * page, page));
+	EXPECT_EQ(0, dma_batch(self->fd, UIOMMU_UNMAP_BATCH, e + 11,
+			       BATCH - 11, &done));
+	EXPECT_EQ(BATCH - 11, done);
+	EXPECT_EQ(0, live_mappings(&self->dev));
+
+	EXPECT_EQ(-EINVAL, dma_batch(self->fd, UIOMMU_MAP_BATCH, e, 0, &done));
+	EXPECT_EQ(-EFAULT, dma_batch(self->fd, UIOMMU_MAP_BATCH, NULL, 1,
+				     &done));
+	EXPECT_EQ(0, done);
+	EXPECT_EQ(-EFAULT, dma_batch(self->fd, UIOMMU_UNMAP_BATCH, NULL,
+				     UINT32_MAX, &done));
+	EXPECT_EQ(0, done);
+	free(e);
+}
+
+/* All through a uiommu fd, its own through a device fd */
+TEST_F_TIMEOUT(range, unmap_all, TEST_SECONDS)
+{
+	__u64 page = page_size(), done;
+	unsigned int i;
+
+	EXPECT_EQ(0, dma_unmap_all(self->fd, &done));
+	EXPECT_EQ(0, done);
+	for (i = 0; i < 100; i++)
+		ASSERT_EQ(0, dma_map(i % 2 ? self->fd : self->dev.space,
+				     self->mem, IOVA_A + 3 * i * page, page,
+				     0));
+	EXPECT_EQ(0, dma_unmap_all(self->fd, &done));
+	EXPECT_EQ(variant->by_device ? 50 : 100, done);
+	EXPECT_EQ(100 - done, live_mappings(&self->dev));
+	EXPECT_EQ(0, dma_unmap_all(self->dev.space, &done));
+	EXPECT_EQ(variant->by_device ? 50 : 0, done);
+	EXPECT_EQ(0, live_mappings(&self->dev));
+}
+
 static void *map_own_range(void *arg)
 {
 	struct mapper *m = arg;

@@ -10,13 +10,15 @@
 #   UIOMMU_TESTS	programs to run (default: all)
 #   UIOMMU_ARGS		arguments for them: "-t name" runs one test, see -h
 #   UIOMMU_USERS	who runs them: root, user or both (default)
+#   UIOMMU_LIMIT	seconds for one program (default: 600)
+#   UIOMMU_STRESS	seconds that irq:edu.stress takes (default: 3)
 #
 # Ends with 0 when every test passed, 1 when one failed or none could be run,
 # 4 when the machine has no such device.
 tests=${UIOMMU_TESTS:-abi space map region config_space irq lifecycle}
 users=${UIOMMU_USERS:-root user}
 # Seconds for one program
-limit=600
+limit=${UIOMMU_LIMIT:-600}
 # Bytes that the ordinary user may lock
 memlock=268435456
 uid=1000
@@ -35,6 +37,17 @@ find_pci() {
 		[ "$(cat "$d/vendor")" = "0x$1" ] || continue
 		[ "$(cat "$d/device")" = "0x$2" ] || continue
 		basename "$d"
+	done
+}
+
+# with 0|1 FILE ADDRESS...: those that have it, or have it not
+with() {
+	want=$1
+	file=$2
+	shift 2
+	for d; do
+		[ -e "$pci/$d/$file" ] && has=1 || has=0
+		[ $has = "$want" ] && echo "$d"
 	done
 }
 
@@ -139,7 +152,8 @@ vfs=$(find_pci 8086 10ca)
 	take TESTDEV $(find_pci 1b36 0005)
 	take NVME $(find_pci 1b36 0010)
 	take E1000E $(find_pci 8086 10d3)
-	take IVSHMEM $(find_pci 1af4 1110)
+	take IVSHMEM $(with 0 resource1 $(find_pci 1af4 1110))
+	take DOORBELL $(with 1 resource1 $(find_pci 1af4 1110))
 	take XHCI $(find_pci 1033 0194)
 }
 if [ -z "$bound" ]; then

@@ -438,6 +438,30 @@ int dma_unmap(int fd, __u64 iova, __u64 size)
 }
 
 /* Asks for windows when there is an array for them. */
+int dma_batch(int fd, unsigned long cmd, const struct vfio_dma_map *entries,
+	      unsigned int num, unsigned int *done)
+{
+	struct uiommu_batch batch = {
+		.size = sizeof(batch),
+		.num = num,
+		.out_done = UINT32_MAX,
+		.entries = (unsigned long)entries,
+	};
+	int ret = request(fd, cmd, &batch);
+
+	*done = batch.out_done;
+	return ret;
+}
+
+int dma_unmap_all(int fd, __u64 *mappings)
+{
+	struct uiommu_unmap_all all = { .size = sizeof(all) };
+	int ret = request(fd, UIOMMU_UNMAP_ALL, &all);
+
+	*mappings = all.out_mappings;
+	return ret;
+}
+
 int space_info(int fd, struct uiommu_info *info)
 {
 	info->size = sizeof(*info);
@@ -473,6 +497,32 @@ int irq_eoi(int fd)
 	struct uiommu_irq_eoi eoi = { .size = sizeof(eoi) };
 
 	return request(fd, UIOMMU_IRQ_EOI, &eoi);
+}
+
+int irq_eoi_eventfd(int fd, int eventfd)
+{
+	struct uiommu_irq_eoi_eventfd eoi = {
+		.size = sizeof(eoi),
+		.fd = eventfd,
+	};
+
+	return request(fd, UIOMMU_IRQ_EOI_EVENTFD, &eoi);
+}
+
+int irq_range(int fd, unsigned int kind, unsigned int op, unsigned int first,
+	      unsigned int num, const void *data, size_t size)
+{
+	struct uiommu_irq_set set = {
+		.size = sizeof(set),
+		.kind = kind,
+		.op = op,
+		.first = first,
+		.num = num,
+		.data_size = size,
+		.data = (unsigned long)data,
+	};
+
+	return request(fd, UIOMMU_IRQ_SET, &set);
 }
 
 int irq_set(int fd, unsigned long cmd, int eventfd)
