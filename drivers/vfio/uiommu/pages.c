@@ -368,22 +368,31 @@ static unsigned long run_length(struct page **pages, unsigned long npages)
 	return num_pages_contiguous(pages, npages);
 }
 
+/* Make a run part of the last one, if it continues that. */
+static bool join_last(struct builder *b, struct page *page, unsigned long run)
+{
+	struct scatterlist *last;
+
+	if (!b->nents)
+		return false;
+	last = &b->sg[b->nents - 1];
+	if (!extends(uiommu_extent(page_to_pfn(sg_page(last)),
+				   last->length >> PAGE_SHIFT),
+		     page_to_pfn(page), run))
+		return false;
+	last->length += run << PAGE_SHIFT;
+	return true;
+}
+
 static void add_pinned(struct builder *b, struct page **pages,
 		       unsigned long npages)
 {
 	unsigned long run, done;
 
 	for (done = 0; done < npages; done += run) {
-		struct scatterlist *last = b->nents ? &b->sg[b->nents - 1] :
-						      NULL;
-
 		run = run_length(pages + done, npages - done);
-		if (last &&
-		    extends(uiommu_extent(page_to_pfn(sg_page(last)),
-					  last->length >> PAGE_SHIFT),
-			    page_to_pfn(pages[done]), run))
-			last->length += run << PAGE_SHIFT;
-		else
+		/* Only the first can continue one. */
+		if (done || !join_last(b, pages[0], run))
 			sg_set_page(&b->sg[b->nents++], pages[done],
 				    run << PAGE_SHIFT, 0);
 	}

@@ -1449,7 +1449,7 @@ TEST_F_TIMEOUT(other, vectors_rung_by_another, TEST_SECONDS)
 #define E1000E_IMS	0xd0
 #define E1000E_IMC	0xd8
 #define E1000E_IVAR	0xe4
-#define E1000E_OTHER	(1 << 24)
+#define E1000E_OTHER	0x01000000
 
 /* From each kind to each other one and back, with interrupts in each */
 TEST_F_TIMEOUT(other, kinds_in_turn, TEST_SECONDS)

@@ -47,7 +47,7 @@ with() {
 	shift 2
 	for d; do
 		[ -e "$pci/$d/$file" ] && has=1 || has=0
-		[ $has = "$want" ] && echo "$d"
+		[ "$has" != "$want" ] || echo "$d"
 	done
 }
 
