@@ -163,12 +163,12 @@ struct uiommu_pci_bar {
 };
 
 /**
- * struct uiommu_pci_msix_table - where the MSI-X table is
+ * struct uiommu_pci_msix_range - where the MSI-X table or its pending bits are
  * @bar: BAR number
- * @first: offset of its first byte
- * @end: offset behind its last byte, 0 when there is none
+ * @first: offset of the first byte
+ * @end: offset behind the last byte, 0 when there is none
  */
-struct uiommu_pci_msix_table {
+struct uiommu_pci_msix_range {
 	unsigned int bar;
 	u64 first;
 	u64 end;
@@ -199,6 +199,7 @@ struct uiommu_pci_msix_table {
  * @saved_state: config space as it is between users
  * @bars: standard BARs and the ROM; set at first open
  * @msix_table: set at first open
+ * @msix_pba: the pending bits, likewise
  * @rom: copy of the ROM's image, from the first read on
  * @rom_size: bytes of @rom, 0 when there is no image
  * @rom_read: @rom and @rom_size are valid
@@ -229,7 +230,8 @@ struct uiommu_pci {
 	struct uiommu_space *space;
 	struct pci_saved_state *saved_state;
 	struct uiommu_pci_bar bars[PCI_ROM_RESOURCE + 1];
-	struct uiommu_pci_msix_table msix_table;
+	struct uiommu_pci_msix_range msix_table;
+	struct uiommu_pci_msix_range msix_pba;
 	u8 *rom;
 	size_t rom_size;
 	bool rom_read;

@@ -15,31 +15,35 @@
 
 #include "private.h"
 
-static void find_msix_table(struct uiommu_pci *dev)
+/* PCI Express r5.0 7.7.2: the table has 16 bytes for each vector, the PBA a bit. */
+static void find_msix(struct uiommu_pci *dev)
 {
-	struct uiommu_pci_msix_table *table = &dev->msix_table;
 	struct pci_dev *pdev = dev->pdev;
-	u32 where;
+	u32 table, pba, num;
 	u16 flags;
 
-	memset(table, 0, sizeof(*table));
+	dev->msix_table = (struct uiommu_pci_msix_range) {};
+	dev->msix_pba = (struct uiommu_pci_msix_range) {};
 	if (!pdev->msix_cap)
 		return;
 	pci_read_config_word(pdev, pdev->msix_cap + PCI_MSIX_FLAGS, &flags);
-	pci_read_config_dword(pdev, pdev->msix_cap + PCI_MSIX_TABLE, &where);
-	table->bar = where & PCI_MSIX_TABLE_BIR;
-	table->first = where & PCI_MSIX_TABLE_OFFSET;
-	table->end = table->first + ((flags & PCI_MSIX_FLAGS_QSIZE) + 1) *
-				    PCI_MSIX_ENTRY_SIZE;
+	pci_read_config_dword(pdev, pdev->msix_cap + PCI_MSIX_TABLE, &table);
+	pci_read_config_dword(pdev, pdev->msix_cap + PCI_MSIX_PBA, &pba);
+	num = (flags & PCI_MSIX_FLAGS_QSIZE) + 1;
+
+	dev->msix_table.bar = table & PCI_MSIX_TABLE_BIR;
+	dev->msix_table.first = table & PCI_MSIX_TABLE_OFFSET;
+	dev->msix_table.end = dev->msix_table.first + num * PCI_MSIX_ENTRY_SIZE;
+	dev->msix_pba.bar = pba & PCI_MSIX_PBA_BIR;
+	dev->msix_pba.first = pba & PCI_MSIX_PBA_OFFSET;
+	dev->msix_pba.end = dev->msix_pba.first + ALIGN(num, 64) / 8;
 }
 
-static bool in_msix_table(struct uiommu_pci *dev, unsigned int bar, u64 first,
-			  u64 end)
+static bool overlaps(const struct uiommu_pci_msix_range *range,
+		     unsigned int bar, u64 first, u64 end)
 {
-	const struct uiommu_pci_msix_table *table = &dev->msix_table;
-
-	return table->end && bar == table->bar && first < table->end &&
-	       end > table->first;
+	return range->end && bar == range->bar && first < range->end &&
+	       end > range->first;
 }
 
 /*
@@ -68,7 +72,7 @@ void uiommu_pci_claim_bars(struct uiommu_pci *dev)
 		bar->start = res->start;
 		bar->flags = res->flags;
 	}
-	find_msix_table(dev);
+	find_msix(dev);
 }
 
 /* Nobody uses them: the last file is closed or the device is leaving. */
@@ -179,8 +183,9 @@ static int access_bar(struct uiommu_pci *dev, unsigned int i, u64 pos,
 			memset(raw, 0xff, width);
 	} else if (!write) {
 		io_read(io + pos, width, raw);
-	} else if (!in_msix_table(dev, i, pos, pos + width)) {
-		/* The table is the kernel's: what is written to it is dropped. */
+	} else if (!overlaps(&dev->msix_table, i, pos, pos + width) &&
+		   !overlaps(&dev->msix_pba, i, pos, pos + width)) {
+		/* Both are the kernel's: what is written there is dropped. */
 		io_write(io + pos, width, raw);
 	}
 	return 0;
@@ -445,7 +450,7 @@ int uiommu_pci_bar_mmap(struct uiommu_pci_file *file,
 	if (pos >= dev->bars[i].len || len > dev->bars[i].len - pos ||
 	    pos + len > BIT_ULL(UIOMMU_PCI_SPACE_SHIFT))
 		return -EINVAL;
-	if (in_msix_table(dev, i, pos, pos + len) &&
+	if (overlaps(&dev->msix_table, i, pos, pos + len) &&
 	    !uiommu_isolated_msi(&dev->pdev->dev))
 		return -EINVAL;
 
