@@ -310,8 +310,9 @@ struct uiommu_irq_eoi {
  * @__reserved: must be 0
  *
  * Whenever the eventfd is written that is an end of interrupt, and takes its
- * count, or 1 of it with EFD_SEMAPHORE.  It replaces the one that was set before, and can be set before or
- * after VFIO_EVENTFD_IRQ, but not to the same eventfd (EINVAL).
+ * count, or 1 of it with EFD_SEMAPHORE.  It replaces the one that was set before,
+ * and can be set before or after VFIO_EVENTFD_IRQ, but not to the same eventfd
+ * (EINVAL).
  */
 struct uiommu_irq_eoi_eventfd {
 	__u32 size;

@@ -8,6 +8,7 @@
 #include <linux/eventfd.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/slab.h>
 
 #include "private.h"
@@ -32,7 +33,8 @@ static int eoi_wake(wait_queue_entry_t *wait, unsigned int mode, int sync,
 	 */
 	if (uiommu_pci_intx_user(eoi->dev, false))
 		schedule_delayed_work(&eoi->again,
-				      READ_ONCE(eoi->last) == jiffies);
+				      time_after_eq(READ_ONCE(eoi->last),
+						    jiffies));
 	return 0;
 }
 
@@ -84,6 +86,7 @@ static void take_count(struct uiommu_pci_eoi *eoi)
 
 	guard(spinlock_irq)(&eoi->head->lock);
 	eventfd_ctx_do_read(eoi->ctx, &count);
+	/* Under the lock that those who wait take, too. */
 	if (waitqueue_active(eoi->head))
 		wake_up_locked_poll(eoi->head, EPOLLOUT);
 }
@@ -136,6 +139,7 @@ int uiommu_pci_eoi_set(struct uiommu_pci *dev, s32 fd)
 
 	eoi->dev = dev;
 	eoi->ctx = ctx;
+	eoi->last = jiffies - 1;
 	INIT_DELAYED_WORK(&eoi->again, eoi_again);
 	init_waitqueue_func_entry(&eoi->wait, eoi_wake);
 	init_poll_funcptr(&eoi->poll, eoi_queue);

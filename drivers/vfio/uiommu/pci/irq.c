@@ -282,10 +282,18 @@ static void swap_triggers(struct uiommu_pci_irqs *irqs, unsigned int first,
 	synchronize_rcu();
 }
 
-/* What the MSI domain says when it cannot is no errno of user space. */
+/* What else an MSI domain says, when it cannot, is no errno of user space. */
 static int errno_of(int err)
 {
-	return err == -ENOTSUPP ? -EOPNOTSUPP : err;
+	switch (err) {
+	case -EBUSY:
+	case -EINVAL:
+	case -ENOMEM:
+	case -ENOSPC:
+		return err;
+	default:
+		return -EOPNOTSUPP;
+	}
 }
 
 static const char * const type_names[] = {
