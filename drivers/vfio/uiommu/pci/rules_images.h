@@ -310,7 +310,7 @@ static const struct image vmxnet3 = {
 	     { 0x84, 0x00800005 }, { 0x9c, 0x00188411 }, { 0xa0, 0x00000002 },
 	     { 0xa4, 0x00001002 }, { 0x100, 0x00010003 }, { 0x104, 0x573412fe },
 	     { 0x108, 0xff005452 }),
-	CAPS(PCI_CAP_ID_EXP, PCI_CAP_ID_MSI, PCI_CAP_ID_MSIX),
+	CAPS(PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX, PCI_CAP_ID_MSI),
 	EXT_CAPS(PCI_EXT_CAP_ID_DSN),
 };
 
@@ -466,7 +466,8 @@ static const struct image accel = {
 	     { 0x228, 512 }, { 0x22c, 512 }),
 	CAPS(PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX, PCI_CAP_ID_PM),
 	EXT_CAPS(PCI_EXT_CAP_ID_ERR, PCI_EXT_CAP_ID_LTR, PCI_EXT_CAP_ID_TPH,
-		 PCI_EXT_CAP_ID_VC, PCI_EXT_CAP_ID_ATS, PCI_EXT_CAP_ID_PRI),
+		 PCI_EXT_CAP_ID_VC, PCI_EXT_CAP_ID_VC9, PCI_EXT_CAP_ID_ATS,
+		 PCI_EXT_CAP_ID_PRI),
 };
 
 /* CXL memory: DVSECs of a consortium, mailboxes of the kernel */
