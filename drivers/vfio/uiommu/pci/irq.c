@@ -319,8 +319,10 @@ static int request_vector(struct uiommu_pci *dev,
 	if (!vector->name)
 		return -ENOMEM;
 
+	/* A line that cannot be shared is an answer, not a line in the log. */
 	if (type == UIOMMU_PCI_IRQ_INTX)
-		flags = irqs->intx.exclusive ? IRQF_NO_AUTOEN : IRQF_SHARED;
+		flags = IRQF_PROBE_SHARED | (irqs->intx.exclusive ?
+					     IRQF_NO_AUTOEN : IRQF_SHARED);
 	ret = request_irq(irq, type == UIOMMU_PCI_IRQ_INTX ? intx_handler :
 							     msi_handler,
 			  flags, vector->name, vector);

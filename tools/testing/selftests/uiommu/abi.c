@@ -641,7 +641,8 @@ TEST_F_TIMEOUT(abi, device_info_is_right, TEST_SECONDS)
 {
 	static const char *const names[] = {
 		"UIOMMU_VF", "UIOMMU_VF2", "UIOMMU_EDU", "UIOMMU_NVME",
-		"UIOMMU_E1000E", "UIOMMU_IVSHMEM", "UIOMMU_TESTDEV",
+		"UIOMMU_E1000E", "UIOMMU_IGB", "UIOMMU_VIRTIO",
+		"UIOMMU_IVSHMEM", "UIOMMU_TESTDEV",
 	};
 	unsigned int domain, bus, slot, function;
 	struct uiommu_device_info info;

@@ -32,6 +32,8 @@ FIXTURE(config)
 FIXTURE_VARIANT(config)
 {
 	const char *env;
+	/* has registers that can be read without effect */
+	unsigned int bar;
 };
 
 FIXTURE_VARIANT_ADD(config, vf) {
@@ -48,6 +50,15 @@ FIXTURE_VARIANT_ADD(config, nvme) {
 
 FIXTURE_VARIANT_ADD(config, e1000e) {
 	.env = "UIOMMU_E1000E",
+};
+
+FIXTURE_VARIANT_ADD(config, igb) {
+	.env = "UIOMMU_IGB",
+};
+
+FIXTURE_VARIANT_ADD(config, virtio) {
+	.env = "UIOMMU_VIRTIO",
+	.bar = 4,
 };
 
 FIXTURE_VARIANT_ADD(config, ivshmem) {
@@ -340,6 +351,34 @@ TEST_F_TIMEOUT(config, bar_sizing, TEST_SECONDS)
 			    after + PCI_BASE_ADDRESS_0, 24));
 	EXPECT_EQ(dword(before, PCI_ROM_ADDRESS),
 		  dword(after, PCI_ROM_ADDRESS));
+}
+
+/* With the addresses that the kernel chose, BARs read as the kernel's do. */
+TEST_F_TIMEOUT(config, bars_as_the_kernels, TEST_SECONDS)
+{
+	unsigned char real[64];
+	unsigned int pos;
+
+	if (!strcmp(variant->env, "UIOMMU_VF"))
+		SKIP(return, "those of a virtual function are not in its space");
+	ASSERT_EQ(0, device_attach(&self->dev));
+	ASSERT_EQ(64, real_config(self->dev.bdf, real, 64));
+	for (pos = PCI_BASE_ADDRESS_0; pos <= PCI_BASE_ADDRESS_5; pos += 4)
+		EXPECT_EQ(0, config_write(self->dev.fd, pos, 4,
+					  dword(real, pos)));
+	EXPECT_EQ(0, config_write(self->dev.fd, PCI_ROM_ADDRESS, 4,
+				  dword(real, PCI_ROM_ADDRESS)));
+	for (pos = 0; pos < sizeof(real); pos += 4) {
+		/* The lines of the kernel are not for users. */
+		if (pos == PCI_COMMAND || pos == PCI_INTERRUPT_LINE)
+			continue;
+		EXPECT_EQ(dword(real, pos),
+			  config_read(self->dev.fd, pos, 4)) {
+			TH_LOG("at 0x%x", pos);
+		}
+	}
+	EXPECT_EQ(real[PCI_INTERRUPT_PIN],
+		  config_read(self->dev.fd, PCI_INTERRUPT_PIN, 1));
 }
 
 /* A BAR moved by the user moves in his view alone. */
@@ -642,7 +681,7 @@ TEST_F_TIMEOUT(config, function_level_reset, TEST_SECONDS)
 		      PCI_EXP_DEVCAP_FLR))
 		SKIP(return, "the device has no such reset");
 	ASSERT_EQ(0, device_attach(&self->dev));
-	ASSERT_EQ(0, device_map_bar(&self->dev, 0));
+	ASSERT_EQ(0, device_map_bar(&self->dev, variant->bar));
 	command = config_read(self->dev.fd, PCI_COMMAND, 2);
 	control = config_read(self->dev.fd, cap + PCI_EXP_DEVCTL, 2);
 	if (!strcmp(variant->env, "UIOMMU_NVME")) {
@@ -669,9 +708,9 @@ TEST_F_TIMEOUT(config, power_states, TEST_SECONDS)
 	if (!cap)
 		SKIP(return, "the device has no power management");
 	ASSERT_EQ(0, device_attach(&self->dev));
-	ASSERT_EQ(0, device_map_bar(&self->dev, 0));
+	ASSERT_EQ(0, device_map_bar(&self->dev, variant->bar));
 	was = reg_read(&self->dev, 0);
-	EXPECT_EQ(4, space_read(self->dev.fd, 0, 0, &val, 4));
+	EXPECT_EQ(4, space_read(self->dev.fd, variant->bar, 0, &val, 4));
 	EXPECT_EQ(was, val);
 	/* A state that it does not have changes nothing. */
 	caps = config_read(self->dev.fd, cap + PCI_PM_PMC, 2);
@@ -683,7 +722,7 @@ TEST_F_TIMEOUT(config, power_states, TEST_SECONDS)
 
 	EXPECT_EQ(0, config_write(self->dev.fd, ctrl, 2, 3));
 	EXPECT_EQ(3, config_read(self->dev.fd, ctrl, 2) & 3);
-	EXPECT_EQ(4, space_read(self->dev.fd, 0, 0, &val, 4));
+	EXPECT_EQ(4, space_read(self->dev.fd, variant->bar, 0, &val, 4));
 	EXPECT_EQ(UINT32_MAX, val);
 	EXPECT_EQ(UINT32_MAX, reg_read(&self->dev, 0));
 	/* Config space is there, and the device really in D0. */
@@ -709,7 +748,7 @@ TEST_F_TIMEOUT(config, power_states, TEST_SECONDS)
 	ASSERT_EQ(0, device_open(&self->dev, getenv(variant->env)));
 	EXPECT_EQ(0, config_read(self->dev.fd, ctrl, 2) & 3);
 	ASSERT_EQ(0, device_attach(&self->dev));
-	ASSERT_EQ(0, device_map_bar(&self->dev, 0));
+	ASSERT_EQ(0, device_map_bar(&self->dev, variant->bar));
 	EXPECT_EQ(was, reg_read(&self->dev, 0));
 }
 
@@ -743,11 +782,11 @@ TEST_F_TIMEOUT(config, reset_behind_the_back, TEST_SECONDS)
 		SKIP(return, "a virtual function has no BARs to lose");
 	ASSERT_EQ(0, device_attach(&self->dev));
 	ASSERT_EQ(64, real_config(self->dev.bdf, before, 64));
-	EXPECT_EQ(4, space_read(self->dev.fd, 0, 0, &was, 4));
+	EXPECT_EQ(4, space_read(self->dev.fd, variant->bar, 0, &was, 4));
 
 	ASSERT_EQ(0, real_write(self->dev.bdf, PCI_COMMAND, zero, 2));
 	ASSERT_EQ(0, real_write(self->dev.bdf, PCI_BASE_ADDRESS_0, zero, 24));
-	EXPECT_EQ(4, space_read(self->dev.fd, 0, 0, &val, 4));
+	EXPECT_EQ(4, space_read(self->dev.fd, variant->bar, 0, &val, 4));
 
 	/* Nothing is turned on by turning it off. */
 	EXPECT_EQ(0, config_write(self->dev.fd, PCI_COMMAND, 2, 0));
@@ -762,7 +801,7 @@ TEST_F_TIMEOUT(config, reset_behind_the_back, TEST_SECONDS)
 	EXPECT_EQ(0, (before[PCI_COMMAND] ^ after[PCI_COMMAND]) &
 		     (PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
 	EXPECT_TRUE(real_master(self->dev.bdf));
-	EXPECT_EQ(4, space_read(self->dev.fd, 0, 0, &val, 4));
+	EXPECT_EQ(4, space_read(self->dev.fd, variant->bar, 0, &val, 4));
 	EXPECT_EQ(was, val);
 }
 
@@ -960,6 +999,7 @@ TEST_F_TIMEOUT(config, access_during_reset, TEST_SECONDS)
 
 struct sizer {
 	int fd;
+	unsigned int pos;
 	__u32 values[2];	/* what the register can say */
 	int stop;
 	bool writes;
@@ -976,12 +1016,12 @@ static void *size_always(void *arg)
 	for (i = 0; !get_once(&s->stop); i++) {
 		if (s->writes) {
 			val = i % 2 ? UINT32_MAX : 0;
-			if (space_write(s->fd, CONFIG_SPACE, PCI_BASE_ADDRESS_0,
+			if (space_write(s->fd, CONFIG_SPACE, s->pos,
 					&val, 4) != 4)
 				s->torn++;
 		} else {
 			val = 0x11223344;
-			if (space_read(s->fd, CONFIG_SPACE, PCI_BASE_ADDRESS_0,
+			if (space_read(s->fd, CONFIG_SPACE, s->pos,
 				       &val, 4) != 4 ||
 			    (val != s->values[0] && val != s->values[1]))
 				s->torn++;
@@ -996,20 +1036,21 @@ TEST_F_TIMEOUT(config, whole_values_only, TEST_SECONDS)
 {
 	struct sizer s[4];
 	pthread_t threads[4];
+	unsigned int pos = PCI_BASE_ADDRESS_0 + 4 * variant->bar;
 	__u32 command, values[2];
 	int i;
 
 	ASSERT_EQ(0, device_attach(&self->dev));
 	command = config_read(self->dev.fd, PCI_COMMAND, 2);
-	ASSERT_EQ(0, config_write(self->dev.fd, PCI_BASE_ADDRESS_0, 4,
-				  UINT32_MAX));
-	values[1] = config_read(self->dev.fd, PCI_BASE_ADDRESS_0, 4);
-	ASSERT_EQ(0, config_write(self->dev.fd, PCI_BASE_ADDRESS_0, 4, 0));
-	values[0] = config_read(self->dev.fd, PCI_BASE_ADDRESS_0, 4);
+	ASSERT_EQ(0, config_write(self->dev.fd, pos, 4, UINT32_MAX));
+	values[1] = config_read(self->dev.fd, pos, 4);
+	ASSERT_EQ(0, config_write(self->dev.fd, pos, 4, 0));
+	values[0] = config_read(self->dev.fd, pos, 4);
 	ASSERT_NE(values[0], values[1]);
 	for (i = 0; i < 4; i++) {
 		s[i] = (struct sizer){
 			.fd = self->dev.fd,
+			.pos = pos,
 			.values = { values[0], values[1] },
 			.writes = i < 2,
 		};

@@ -71,6 +71,15 @@ static bool intx_disabled(struct device *dev)
 }
 
 /* Masked after each interrupt, until an EOI; a line still asserted counts. */
+/*
+ * UIOMMU_EXCLUSIVE says that edu cannot disable INTx, so that its line is masked,
+ * which it has to have for itself.
+ */
+static bool edu_is_exclusive(void)
+{
+	return getenv("UIOMMU_EXCLUSIVE");
+}
+
 TEST_F_TIMEOUT(edu, intx_is_masked_until_eoi, TEST_SECONDS)
 {
 	int i;
@@ -79,6 +88,9 @@ TEST_F_TIMEOUT(edu, intx_is_masked_until_eoi, TEST_SECONDS)
 	EXPECT_EQ(0, eventfd_wait(self->efd, QUIET_MS));
 	reg_write(&self->dev, EDU_IRQ_RAISE, 1);
 	EXPECT_EQ(1, eventfd_wait(self->efd, COMES_MS));
+	EXPECT_EQ(!edu_is_exclusive(),
+		  !!(pci_config_word(self->dev.bdf, PCI_COMMAND) &
+		     PCI_COMMAND_INTX_DISABLE));
 	/* Asserted still, but masked */
 	EXPECT_EQ(0, eventfd_wait(self->efd, QUIET_MS));
 	reg_write(&self->dev, EDU_IRQ_RAISE, 2);
@@ -1521,13 +1533,89 @@ TEST_F_TIMEOUT(other, kinds_in_turn, TEST_SECONDS)
 	EXPECT_EQ(0, domain_unset(self->dev.fd));
 }
 
-/*
- * All at once, for UIOMMU_STRESS seconds: interrupts, eventfds that are swapped
- * and closed, kinds that change, masks, ends of interrupt, resets.  The kernel
- * must not complain, and in the end interrupts come as in the beginning.
+/* The line of a device whose interrupts are off */
+static long irq_line(const char *bdf)
+{
+	char text[32];
+
+	if (pci_attr_read(bdf, "irq", text, sizeof(text)) < 0)
+		return -1;
+	return strtol(text, NULL, 10);
+}
+
+/* Devices on one line have their own interrupts alone, or one has it alone. */
+TEST_F_TIMEOUT(edu, line_of_another, TEST_SECONDS)
+{
+	int *efds = (int[]){ self->efd, eventfd_new() };
+	struct device other;
+	long line;
+	int i;
+
+	if (!getenv("UIOMMU_E1000E"))
+		SKIP(return, "no e1000e device");
+	ASSERT_EQ(0, device_open(&other, getenv("UIOMMU_E1000E")));
+	ASSERT_EQ(0, device_attach(&other));
+	ASSERT_EQ(0, device_map_bar(&other, 0));
+	line = irq_line(self->dev.bdf);
+	ASSERT_LT(0, line);
+	if (line != irq_line(other.bdf))
+		SKIP(goto out, "edu and e1000e have different lines");
+	reg_write(&other, E1000E_IMC, UINT32_MAX);
+	reg_read(&other, E1000E_ICR);
+	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, efds[0]));
+	EXPECT_EQ(edu_is_exclusive() ? -EBUSY : 0,
+		  irq_set(other.fd, VFIO_EVENTFD_IRQ, efds[1]));
+	for (i = 0; i < 3; i++) {
+		reg_write(&self->dev, EDU_IRQ_RAISE, 1);
+		EXPECT_EQ(1, eventfd_wait(efds[0], COMES_MS));
+		reg_write(&self->dev, EDU_IRQ_ACK, 1);
+		EXPECT_EQ(0, irq_eoi(self->dev.fd));
+	}
+	EXPECT_EQ(0, eventfd_wait(efds[1], QUIET_MS));
+
+	if (edu_is_exclusive()) {
+		ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, -1));
+		ASSERT_EQ(0, irq_set(other.fd, VFIO_EVENTFD_IRQ, efds[1]));
+		EXPECT_EQ(-EBUSY, irq_set(self->dev.fd, VFIO_EVENTFD_IRQ,
+					  efds[0]));
+	}
+	for (i = 0; i < 3; i++) {
+		reg_write(&other, E1000E_IMS, E1000E_OTHER);
+		reg_write(&other, E1000E_ICS, E1000E_OTHER);
+		EXPECT_EQ(1, eventfd_wait(efds[1], COMES_MS));
+		reg_write(&other, E1000E_IMC, E1000E_OTHER);
+		reg_read(&other, E1000E_ICR);
+		EXPECT_EQ(0, irq_eoi(other.fd));
+	}
+	EXPECT_EQ(0, eventfd_wait(efds[0], QUIET_MS));
+
+	/* Masked for one, for the other not */
+	if (!edu_is_exclusive()) {
+		reg_write(&self->dev, EDU_IRQ_RAISE, 1);
+		EXPECT_EQ(1, eventfd_wait(efds[0], COMES_MS));
+		reg_write(&other, E1000E_IMS, E1000E_OTHER);
+		reg_write(&other, E1000E_ICS, E1000E_OTHER);
+		EXPECT_EQ(1, eventfd_wait(efds[1], COMES_MS));
+		EXPECT_EQ(0, eventfd_wait(efds[0], QUIET_MS));
+		reg_write(&other, E1000E_IMC, UINT32_MAX);
+		reg_write(&self->dev, EDU_IRQ_ACK, 1);
+	}
+out:
+	device_close(&other);
+	log_close(&other.log);
+}
+
+/**
+ * struct stress - one of the threads of edu:stress
+ * @work: what it does again and again
+ * @fd: its own file of the device, which it closes at its end
+ * @stop: it is time to end
+ * @seed: of its random numbers
+ * @done: what it did, all rounds together
  */
 struct stress {
-	struct device *dev;
+	void (*work)(struct stress *s);
+	int fd;
 	int stop;
 	unsigned int seed;
 	unsigned long done;
@@ -1538,111 +1626,137 @@ static int is_allowed(int ret)
 	return !ret || ret == -EBUSY || ret == -EINVAL || ret == -ENODEV;
 }
 
-static void *stress_device(void *arg)
+static void stress_reg(int fd, __u64 reg, __u32 val)
 {
-	struct stress *s = arg;
+	ssize_t ret = space_write(fd, 0, reg, &val, sizeof(val));
 
-	while (!get_once(&s->stop)) {
-		reg_write(s->dev, EDU_IRQ_RAISE, 1);
-		if (rand_r(&s->seed) % 2)
-			reg_write(s->dev, EDU_IRQ_ACK, UINT32_MAX);
-		s->done++;
-	}
-	return NULL;
+	if (ret != sizeof(val) && !is_allowed(ret))
+		abort();
 }
 
-static void *stress_kinds(void *arg)
+static void stress_device(struct stress *s)
 {
-	struct stress *s = arg;
-	int efd, fd = s->dev->fd;
-	unsigned long cmd;
-
-	while (!get_once(&s->stop)) {
-		cmd = rand_r(&s->seed) % 2 ? VFIO_EVENTFD_IRQ :
-					     VFIO_EVENTFD_MSI;
-		efd = rand_r(&s->seed) % 3 ? eventfd_new() : -1;
-		if (!is_allowed(irq_set(fd, cmd, efd)))
-			abort();
-		if (efd >= 0)
-			close(efd);
-		s->done++;
-	}
-	return NULL;
+	stress_reg(s->fd, EDU_IRQ_RAISE, 1);
+	if (rand_r(&s->seed) % 2)
+		stress_reg(s->fd, EDU_IRQ_ACK, UINT32_MAX);
 }
 
-static void *stress_masks(void *arg)
+static void stress_kinds(struct stress *s)
 {
-	struct stress *s = arg;
-	int efd = eventfd_new(), fd = s->dev->fd, ret;
+	unsigned long cmd = rand_r(&s->seed) % 2 ? VFIO_EVENTFD_IRQ :
+						   VFIO_EVENTFD_MSI;
+	int efd = rand_r(&s->seed) % 3 ? eventfd_new() : -1;
+
+	if (!is_allowed(irq_set(s->fd, cmd, efd)))
+		abort();
+	if (efd >= 0)
+		close(efd);
+}
+
+static void stress_masks(struct stress *s)
+{
+	int efd = eventfd_new(), ret = 0, i;
 	__u32 val;
 
-	while (!get_once(&s->stop)) {
+	for (i = 0; i < 5; i++) {
 		switch (rand_r(&s->seed) % 5) {
 		case 0:
-			ret = irq_eoi(fd);
+			ret = irq_eoi(s->fd);
 			break;
 		case 1:
-			ret = irq_eoi_eventfd(fd, rand_r(&s->seed) % 2 ? efd :
-									 -1);
+			ret = irq_eoi_eventfd(s->fd, rand_r(&s->seed) % 2 ?
+						     efd : -1);
 			break;
 		case 2:
 			write_eventfd(efd);
-			ret = 0;
 			break;
 		case 3:
-			ret = irq_range(fd, UIOMMU_IRQ_KIND_INTX,
+			ret = irq_range(s->fd, UIOMMU_IRQ_KIND_INTX,
 					UIOMMU_IRQ_OP_TRIGGER, 0, 1, NULL, 0);
 			break;
 		default:
 			val = rand_r(&s->seed) % 2 ? 0x0402 : 0x0006;
-			ret = space_write(fd, CONFIG_SPACE, PCI_COMMAND, &val,
-					  2);
+			ret = space_write(s->fd, CONFIG_SPACE, PCI_COMMAND,
+					  &val, 2);
 			ret = ret > 0 ? 0 : ret;
 		}
 		if (!is_allowed(ret))
 			abort();
-		s->done++;
 	}
 	close(efd);
-	return NULL;
 }
 
-static void *stress_resets(void *arg)
+static void stress_resets(struct stress *s)
+{
+	if (!is_allowed(device_reset(s->fd)))
+		abort();
+	usleep(20000);
+}
+
+static void (*const stress_work[])(struct stress *) = {
+	stress_device, stress_kinds, stress_kinds, stress_masks, stress_masks,
+	stress_resets,
+};
+
+#define STRESS_THREADS	ARRAY_SIZE(stress_work)
+
+static void *stress_thread(void *arg)
 {
 	struct stress *s = arg;
 
 	while (!get_once(&s->stop)) {
-		if (!is_allowed(device_reset(s->dev->fd)))
-			abort();
+		s->work(s);
 		s->done++;
-		usleep(20000);
 	}
+	close(s->fd);
 	return NULL;
 }
 
+/*
+ * For UIOMMU_STRESS seconds, in rounds of a part of one: interrupts, eventfds that
+ * are swapped and closed, kinds that change, masks, ends of interrupt and resets
+ * at once, by threads with a file each, which they close in the middle of it. The
+ * kernel must not complain, and in the end interrupts come as in the beginning.
+ */
 TEST_F_TIMEOUT(edu, stress, 600)
 {
-	static void *(*const work[])(void *) = {
-		stress_device, stress_kinds, stress_kinds, stress_masks,
-		stress_masks, stress_resets,
-	};
-	const char *seconds = getenv("UIOMMU_STRESS");
-	struct stress s[ARRAY_SIZE(work)];
-	pthread_t threads[ARRAY_SIZE(work)];
+	const char *bdf = self->dev.bdf, *seconds = getenv("UIOMMU_STRESS");
+	struct stress s[STRESS_THREADS] = {};
+	__u64 end = now_ms() + 1000 * (seconds ? atoi(seconds) : 3);
+	pthread_t threads[STRESS_THREADS];
+	unsigned int rounds = 0, seed = 1;
+	struct log log;
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(work); i++) {
-		s[i] = (struct stress){ .dev = &self->dev, .seed = i + 1 };
-		ASSERT_EQ(0, pthread_create(&threads[i], NULL, work[i], &s[i]));
-	}
-	sleep_ms(1000 * (seconds ? atoi(seconds) : 3));
-	for (i = 0; i < ARRAY_SIZE(work); i++)
-		set_once(&s[i].stop, 1);
-	for (i = 0; i < ARRAY_SIZE(work); i++) {
-		pthread_join(threads[i], NULL);
+	log = self->dev.log;
+	do {
+		for (i = 0; i < STRESS_THREADS; i++) {
+			s[i].work = stress_work[i];
+			s[i].seed = ++seed;
+			s[i].stop = 0;
+			s[i].fd = node_open(bdf, O_RDWR);
+			ASSERT_LE(0, s[i].fd);
+			ASSERT_EQ(0, pthread_create(&threads[i], NULL,
+						    stress_thread, &s[i]));
+		}
+		device_close(&self->dev);
+		sleep_ms(50 + rand_r(&seed) % 300);
+		for (i = 0; i < STRESS_THREADS; i++)
+			set_once(&s[(i + rounds) % STRESS_THREADS].stop, 1);
+		for (i = 0; i < STRESS_THREADS; i++)
+			pthread_join(threads[i], NULL);
+		ASSERT_EQ(0, device_open(&self->dev, bdf));
+		log_close(&self->dev.log);
+		self->dev.log = log;
+		ASSERT_EQ(0, device_attach(&self->dev));
+		rounds++;
+	} while (now_ms() < end);
+	ASSERT_EQ(0, device_map_bar(&self->dev, 0));
+	for (i = 0; i < STRESS_THREADS; i++) {
 		EXPECT_LT(0, s[i].done);
-		TH_LOG("thread %zu: %lu rounds", i, s[i].done);
+		TH_LOG("thread %zu: %lu", i, s[i].done);
 	}
+	TH_LOG("%u times closed", rounds);
 	/* edu's message cannot be masked, see above. */
 	log_take_faults(&self->dev.log, 100);
 	irq_set(self->dev.fd, VFIO_EVENTFD_IRQ, -1);

@@ -117,6 +117,7 @@ TEST_F_TIMEOUT(region, info_and_bar_len_are_right, TEST_SECONDS)
 {
 	static const char *const names[] = {
 		"UIOMMU_VF", "UIOMMU_EDU", "UIOMMU_NVME", "UIOMMU_E1000E",
+		"UIOMMU_IGB", "UIOMMU_VIRTIO",
 		"UIOMMU_IVSHMEM", "UIOMMU_TESTDEV",
 	};
 	size_t i;

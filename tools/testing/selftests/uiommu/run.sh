@@ -117,6 +117,17 @@ group_of() {
 	basename "$(readlink -f "$pci/$1/iommu_group")"
 }
 
+# idle ADDRESS...: network cards without virtual functions that are not up
+idle() {
+	for d; do
+		[ "$d" != "${UIOMMU_PF:-}" ] || continue
+		for net in "$pci/$d"/net/*; do
+			[ ! -e "$net" ] || [ $(($(cat "$net/flags") & 1)) = 0 ] || continue 2
+		done
+		echo "$d"
+	done
+}
+
 # The virtual functions of a network card that the kernel drives
 make_vfs() {
 	for pf in $(find_pci 8086 10c9); do
@@ -152,6 +163,8 @@ vfs=$(find_pci 8086 10ca)
 	take TESTDEV $(find_pci 1b36 0005)
 	take NVME $(find_pci 1b36 0010)
 	take E1000E $(find_pci 8086 10d3)
+	take IGB $(idle $(find_pci 8086 10c9))
+	take VIRTIO $(find_pci 1af4 1041)
 	take IVSHMEM $(with 0 resource1 $(find_pci 1af4 1110))
 	take DOORBELL $(with 1 resource1 $(find_pci 1af4 1110))
 	take XHCI $(find_pci 1033 0194)

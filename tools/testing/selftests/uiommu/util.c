@@ -148,6 +148,7 @@ void log_read(struct log *log)
 		"INFO: task", "INFO: rcu", "INFO: possible", "INFO: trying",
 		"possible recursive", "possible circular", "lock state",
 		"suspicious RCU", "refcount_t:", "corruption", "general protect",
+		"Flags mismatch", "nobody cared",
 	};
 	static const char *const faults[] = {
 		"DMAR: [", "IO_PAGE_FAULT", "fault from EP",
