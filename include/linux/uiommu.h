@@ -8,6 +8,7 @@
 #define _LINUX_UIOMMU_H
 
 #include <linux/atomic.h>
+#include <linux/bits.h>
 #include <linux/types.h>
 
 struct device;
@@ -39,11 +40,15 @@ struct uiommu_owner *uiommu_owner_create(struct uiommu_space *space,
 void uiommu_owner_destroy(struct uiommu_owner *owner);
 bool uiommu_owner_idle(struct uiommu_owner *owner);
 
+/* Flags of uiommu_map() */
+#define UIOMMU_WRITE	BIT(0)
+#define UIOMMU_KEEP	BIT(1)
+
 int uiommu_map(struct uiommu_owner *owner, unsigned long vaddr, u64 iova,
-	       u64 size, bool write);
+	       u64 size, unsigned int flags);
 int uiommu_unmap(struct uiommu_space *space, u64 iova, u64 size);
 
-int uiommu_copy_arg(void *arg, size_t size, void __user *uarg);
+int uiommu_copy_arg(void *arg, size_t size, u32 flags, void __user *uarg);
 long uiommu_ioctl(struct uiommu_owner *owner, unsigned int cmd,
 		  void __user *uarg);
 bool uiommu_isolated_msi(struct device *dev);

@@ -39,6 +39,7 @@ mirror_dirs='Documentation drivers include tools'
 packages_build='bc bison build-essential ca-certificates ccache cpio flex git kmod
 libelf-dev libssl-dev perl python3 quilt rsync xz-utils'
 packages_qemu='busybox-static cpio qemu-system-x86'
+packages_bench='gnuplot-nox python3'
 packages_check='binutils clang-19 coccinelle codespell file
 gcc-aarch64-linux-gnu gcc-powerpc64-linux-gnu gcc-s390x-linux-gnu
 lld-19 llvm-19 pciutils python3-yaml shellcheck sparse'

@@ -21,14 +21,16 @@
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "private.h"
 
 static_assert(!IS_ENABLED(CONFIG_64BIT) ||
-	      sizeof(struct uiommu_mapping) == 64);
+	      (sizeof(struct uiommu_mapping) == 96 &&
+	       UIOMMU_UNWATCHED_SIZE == 64));
 
-/* The first record that ends at @first or above. */
-static struct uiommu_mapping *find_from(struct uiommu_space *space, u64 first)
+/* The first record that ends at @first or above, or NULL. */
+struct uiommu_mapping *uiommu_find_from(struct uiommu_space *space, u64 first)
 {
 	struct rb_node *node = space->mappings.rb_node;
 	struct uiommu_mapping *found = NULL;
@@ -57,16 +59,10 @@ static struct uiommu_mapping *next_up_to(struct uiommu_mapping *m, u64 last)
 	return to_mapping(node);
 }
 
-/* Take the IOVA for a record, or say why not. */
-static int reserve(struct uiommu_space *space, struct uiommu_mapping *new)
+static int insert(struct uiommu_space *space, struct uiommu_mapping *new)
 {
 	struct rb_node **link = &space->mappings.rb_node, *parent = NULL;
 	u64 first = uiommu_first(new), last = uiommu_last(new);
-
-	guard(mutex)(&space->iova_lock);
-
-	if (!uiommu_windows_hold(space->windows, first, last))
-		return -EADDRNOTAVAIL;
 
 	while (*link) {
 		struct uiommu_mapping *m = to_mapping(*link);
@@ -85,7 +81,36 @@ static int reserve(struct uiommu_space *space, struct uiommu_mapping *new)
 	return 0;
 }
 
-static void publish(struct uiommu_owner *owner, struct uiommu_mapping *m)
+/* Take the IOVA for a record, or say why not. */
+static int reserve(struct uiommu_space *space, struct uiommu_mapping *new)
+{
+	guard(mutex)(&space->iova_lock);
+
+	if (!uiommu_windows_hold(space->windows, uiommu_first(new),
+				 uiommu_last(new)))
+		return -EADDRNOTAVAIL;
+	return insert(space, new);
+}
+
+/* Take the lowest IOVA up to @max for a record, or say why not. */
+static int reserve_lowest(struct uiommu_space *space,
+			  struct uiommu_mapping *new, unsigned long vaddr,
+			  u64 max)
+{
+	u64 iova;
+	int ret;
+
+	guard(mutex)(&space->iova_lock);
+
+	ret = uiommu_choose(space, vaddr, uiommu_size(new), max, &iova);
+	if (ret)
+		return ret;
+	new->page = iova >> PAGE_SHIFT;
+	return insert(space, new);
+}
+
+/* The mapping is made; -EFAULT when its memory went away meanwhile. */
+static int publish(struct uiommu_owner *owner, struct uiommu_mapping *m)
 {
 	struct uiommu_space *space = owner->space;
 
@@ -95,7 +120,12 @@ static void publish(struct uiommu_owner *owner, struct uiommu_mapping *m)
 
 	/* From here on it is for anybody to unmap. */
 	guard(mutex)(&space->iova_lock);
+	if (m->watched && !uiommu_watch_live(m)) {
+		m->state = UIOMMU_DYING;
+		return -EFAULT;
+	}
 	m->state = UIOMMU_LIVE;
+	return 0;
 }
 
 /*
@@ -123,20 +153,29 @@ static void withdraw(struct uiommu_space *space, struct uiommu_mapping *list)
 
 	guard(mutex)(&space->iova_lock);
 	for (m = list; m; m = m->next) {
+		uiommu_freed(space, m);
 		rb_erase(&m->node, &space->mappings);
 		space->num_mappings--;
 		cond_resched();
 	}
 }
 
-/*
- * Unmap claimed records, unpin their memory and refund who paid.  What stays
- * pinned stays charged.
+/**
+ * uiommu_destroy - unmap claimed records, unpin their memory, refund who paid
+ * @space: the address space
+ * @list: the records, or NULL
+ *
+ * With one sync for all. What stays pinned stays charged.
+ *
+ * Return: 0, -EIO when a device can still reach some of it.
  */
-static void destroy(struct uiommu_space *space, struct uiommu_mapping *list)
+int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list)
 {
 	struct uiommu_mapping *m, *next;
+	int ret = 0;
 
+	if (!list)
+		return 0;
 	withdraw(space, list);
 
 	for (m = list; m; m = next) {
@@ -144,10 +183,12 @@ static void destroy(struct uiommu_space *space, struct uiommu_mapping *list)
 		unsigned long refund = m->npages;
 
 		next = m->next;
-		if (m->stuck)
+		if (m->stuck) {
 			refund -= uiommu_pinned_size(m) >> PAGE_SHIFT;
-		else
+			ret = -EIO;
+		} else {
 			uiommu_unpin(m);
+		}
 		uiommu_extents_free(m);
 		if (m->state == UIOMMU_DYING) {
 			atomic_long_sub(m->npages, &space->pinned);
@@ -165,6 +206,97 @@ static void destroy(struct uiommu_space *space, struct uiommu_mapping *list)
 		spin_unlock(&owner->payers_lock);
 		cond_resched();
 	}
+	return ret;
+}
+
+/**
+ * struct request - what is to be mapped
+ * @vaddr: process address
+ * @iova: address for the devices, chosen when it is to be
+ * @size: bytes
+ * @max: 0, or choose @iova, and none above this
+ * @answer: where to put the chosen one, for the user
+ * @flags: UIOMMU_WRITE, UIOMMU_KEEP
+ */
+struct request {
+	unsigned long vaddr;
+	u64 iova;
+	u64 size;
+	u64 max;
+	u64 __user *answer;
+	unsigned int flags;
+};
+
+static int map(struct uiommu_owner *owner, const struct request *r)
+{
+	bool watched = !(r->flags & UIOMMU_KEEP);
+	struct uiommu_space *space = owner->space;
+	struct uiommu_payer *payer;
+	struct uiommu_mapping *m;
+	unsigned long vlast;
+	u64 last;
+	int ret;
+
+	if (!r->size || !PAGE_ALIGNED(r->vaddr | r->iova | r->size) ||
+	    r->size >> PAGE_SHIFT > U32_MAX)
+		return -EINVAL;
+	if (check_add_overflow(r->iova, r->size - 1, &last) ||
+	    check_add_overflow(r->vaddr, r->size - 1, &vlast))
+		return -EINVAL;
+
+	payer = uiommu_payer_get(owner);
+	if (!payer)
+		return -ENOMEM;
+
+	ret = uiommu_charge(payer, r->size >> PAGE_SHIFT);
+	if (ret)
+		goto err_payer;
+
+	ret = -ENOMEM;
+	m = kzalloc(watched ? sizeof(*m) : UIOMMU_UNWATCHED_SIZE,
+		    GFP_KERNEL_ACCOUNT);
+	if (!m)
+		goto err_charge;
+	m->page = r->iova >> PAGE_SHIFT;
+	m->npages = r->size >> PAGE_SHIFT;
+	m->state = UIOMMU_RESERVED;
+	m->write = r->flags & UIOMMU_WRITE;
+	m->watched = watched;
+	m->payer = payer;
+
+	ret = r->max ? reserve_lowest(space, m, r->vaddr, r->max) :
+		       reserve(space, m);
+	if (ret)
+		goto err_free;
+	atomic_long_inc(&owner->num_mappings);
+
+	if (watched) {
+		ret = uiommu_watch_begin(m, r->vaddr);
+		if (ret)
+			goto err_destroy;
+	}
+	ret = uiommu_pin(space, m, r->vaddr);
+	/* Nobody else can unmap it yet. */
+	if (!ret && r->answer && put_user(uiommu_first(m), r->answer))
+		ret = -EFAULT;
+	if (!ret)
+		ret = publish(owner, m);
+	if (!ret)
+		return 0;
+	if (watched)
+		uiommu_watch_end(m);
+err_destroy:
+	m->next = NULL;
+	uiommu_destroy(space, m);
+	return ret;
+
+err_free:
+	kfree(m);
+err_charge:
+	uiommu_uncharge(payer, r->size >> PAGE_SHIFT);
+err_payer:
+	uiommu_payer_put(payer);
+	return ret;
 }
 
 /**
@@ -173,77 +305,66 @@ static void destroy(struct uiommu_space *space, struct uiommu_mapping *list)
  * @vaddr: process address, a multiple of PAGE_SIZE
  * @iova: address for the devices, a multiple of PAGE_SIZE
  * @size: bytes, a multiple of PAGE_SIZE, not 0, less than 2^32 pages
- * @write: the devices may write to it
+ * @flags: UIOMMU_WRITE: the devices may write to it; UIOMMU_KEEP: it stays when
+ *	the process unmaps the memory or exits
  *
  * Context: process context of the memory's process, may sleep; hold nothing.
  * Return: 0; -EINVAL for a malformed range, -EADDRNOTAVAIL outside the windows,
  * -EBUSY when it overlaps a mapping, -ENOMEM above the memlock limit or without
- * memory, -EFAULT when the memory cannot be pinned, -EINTR when killed.
+ * memory, -EFAULT when the memory cannot be pinned or goes away, -EIO when the
+ * IOMMU fails, -EINTR when killed.
  */
 int uiommu_map(struct uiommu_owner *owner, unsigned long vaddr, u64 iova,
-	       u64 size, bool write)
+	       u64 size, unsigned int flags)
 {
-	struct uiommu_space *space = owner->space;
-	struct uiommu_payer *payer;
-	struct uiommu_mapping *m;
-	unsigned long vlast;
-	u64 last;
-	int ret;
+	const struct request r = {
+		.vaddr = vaddr,
+		.iova = iova,
+		.size = size,
+		.flags = flags,
+	};
 
-	if (!size || !PAGE_ALIGNED(vaddr | iova | size) ||
-	    size >> PAGE_SHIFT > U32_MAX)
-		return -EINVAL;
-	if (check_add_overflow(iova, size - 1, &last) ||
-	    check_add_overflow(vaddr, size - 1, &vlast))
-		return -EINVAL;
-
-	payer = uiommu_payer_get(owner);
-	if (!payer)
-		return -ENOMEM;
-
-	ret = uiommu_charge(payer, size >> PAGE_SHIFT);
-	if (ret)
-		goto err_payer;
-
-	ret = -ENOMEM;
-	m = kzalloc_obj(*m, GFP_KERNEL_ACCOUNT);
-	if (!m)
-		goto err_charge;
-	m->page = iova >> PAGE_SHIFT;
-	m->npages = size >> PAGE_SHIFT;
-	m->state = UIOMMU_RESERVED;
-	m->write = write;
-	m->payer = payer;
-
-	ret = reserve(space, m);
-	if (ret)
-		goto err_free;
-	atomic_long_inc(&owner->num_mappings);
-
-	ret = uiommu_pin(space, m, vaddr);
-	if (ret) {
-		destroy(space, m);
-		return ret;
-	}
-	publish(owner, m);
-	return 0;
-
-err_free:
-	kfree(m);
-err_charge:
-	uiommu_uncharge(payer, size >> PAGE_SHIFT);
-err_payer:
-	uiommu_payer_put(payer);
-	return ret;
+	return map(owner, &r);
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_map, "UIOMMU");
 
-static void claim(struct uiommu_mapping *m, struct uiommu_mapping ***tail)
+/**
+ * uiommu_map_lowest - pin memory of the calling process and map it somewhere
+ * @owner: the file it is mapped through
+ * @vaddr: process address, a multiple of PAGE_SIZE
+ * @size: as for uiommu_map()
+ * @max: the last address for the devices that may be used, not 0
+ * @flags: as for uiommu_map()
+ * @answer: where to put the address that was chosen, see uiommu_choose()
+ *
+ * Context: process context of the memory's process, may sleep; hold nothing.
+ * Return: as uiommu_map(); -ENOSPC when there is no such address.
+ */
+int uiommu_map_lowest(struct uiommu_owner *owner, unsigned long vaddr,
+		      u64 size, u64 max, unsigned int flags,
+		      u64 __user *answer)
 {
+	const struct request r = {
+		.vaddr = vaddr,
+		.size = size,
+		.max = max,
+		.answer = answer,
+		.flags = flags,
+	};
+
+	return map(owner, &r);
+}
+
+/* False when it is lost: then lost_work() unmaps it. */
+static bool claim(struct uiommu_mapping *m, struct uiommu_mapping ***tail)
+{
+	if (m->watched && !uiommu_watch_end(m))
+		return false;
 	m->state = UIOMMU_DYING;
 	m->next = NULL;
 	**tail = m;
 	*tail = &m->next;
+	return true;
 }
 
 /* Claim every mapping in a range, or none. */
@@ -255,7 +376,7 @@ static int claim_range(struct uiommu_space *space, u64 first, u64 last,
 
 	guard(mutex)(&space->iova_lock);
 
-	start = find_from(space, first);
+	start = uiommu_find_from(space, first);
 	if (start && uiommu_first(start) > last)
 		start = NULL;
 
@@ -304,12 +425,18 @@ int uiommu_unmap_begin(struct uiommu_space *space, u64 iova, u64 size,
  * uiommu_unmap_finish - unmap what was claimed, with one sync
  * @space: the address space
  * @list: what uiommu_unmap_begin() claimed, or NULL
+ *
+ * And wait for what was lost and not claimed.
+ *
+ * Return: 0, -EIO when a device can still reach some of it.
  */
-void uiommu_unmap_finish(struct uiommu_space *space,
-			 struct uiommu_mapping *list)
+int uiommu_unmap_finish(struct uiommu_space *space,
+			struct uiommu_mapping *list)
 {
-	if (list)
-		destroy(space, list);
+	int ret = uiommu_destroy(space, list);
+
+	uiommu_watch_flush(space);
+	return ret;
 }
 
 /**
@@ -323,7 +450,8 @@ void uiommu_unmap_finish(struct uiommu_space *space,
  *
  * Context: may sleep.
  * Return: 0; -EINVAL for a malformed range or one that cuts a mapping in two,
- * -ENXIO when it holds none, -EBUSY when one is just being made or unmapped.
+ * -ENXIO when it holds none, -EBUSY when one is just being made or unmapped,
+ * -EIO when the IOMMU failed: then a device can still reach the memory.
  */
 int uiommu_unmap(struct uiommu_space *space, u64 iova, u64 size)
 {
@@ -331,8 +459,7 @@ int uiommu_unmap(struct uiommu_space *space, u64 iova, u64 size)
 	int ret;
 
 	ret = uiommu_unmap_begin(space, iova, size, &tail);
-	uiommu_unmap_finish(space, list);
-	return ret;
+	return ret ?: uiommu_unmap_finish(space, list);
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_unmap, "UIOMMU");
 
@@ -340,17 +467,17 @@ EXPORT_SYMBOL_NS_GPL(uiommu_unmap, "UIOMMU");
  * uiommu_unmap_all - unmap all that there is, with one sync
  * @space: the address space
  * @owner: only what was mapped through this file, or NULL
+ * @num: the number of mappings is added to it
  *
  * But for what others are making or unmapping just now.
  *
  * Context: may sleep.
- * Return: mappings.
+ * Return: as uiommu_unmap_finish().
  */
-unsigned long uiommu_unmap_all(struct uiommu_space *space,
-			       struct uiommu_owner *owner)
+int uiommu_unmap_all(struct uiommu_space *space, struct uiommu_owner *owner,
+		     u64 *num)
 {
 	struct uiommu_mapping *list = NULL, **tail = &list;
-	unsigned long num = 0;
 	struct rb_node *node;
 
 	scoped_guard(mutex, &space->iova_lock) {
@@ -359,15 +486,12 @@ unsigned long uiommu_unmap_all(struct uiommu_space *space,
 			struct uiommu_mapping *m = to_mapping(node);
 
 			if (m->state == UIOMMU_LIVE &&
-			    (!owner || m->payer->owner == owner)) {
-				claim(m, &tail);
-				num++;
-			}
+			    (!owner || m->payer->owner == owner))
+				*num += claim(m, &tail);
 			cond_resched();
 		}
 	}
-	uiommu_unmap_finish(space, list);
-	return num;
+	return uiommu_unmap_finish(space, list);
 }
 
 /**
@@ -399,9 +523,12 @@ EXPORT_SYMBOL_NS_GPL(uiommu_owner_create, "UIOMMU");
 /**
  * uiommu_owner_idle - does a file own no mapping?
  * @owner: the file
+ *
+ * Context: may sleep.
  */
 bool uiommu_owner_idle(struct uiommu_owner *owner)
 {
+	uiommu_watch_flush(owner->space);
 	return !atomic_long_read(&owner->num_mappings);
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_owner_idle, "UIOMMU");
@@ -415,11 +542,13 @@ EXPORT_SYMBOL_NS_GPL(uiommu_owner_idle, "UIOMMU");
 void uiommu_owner_destroy(struct uiommu_owner *owner)
 {
 	struct uiommu_space *space = owner->space;
+	u64 num = 0;
 
-	if (!uiommu_owner_idle(owner)) {
-		uiommu_unmap_all(space, owner);
+	if (atomic_long_read(&owner->num_mappings)) {
+		uiommu_unmap_all(space, owner, &num);
 		/* Others may be at work on mappings of ours. */
-		wait_event(owner->settled, uiommu_owner_idle(owner));
+		wait_event(owner->settled,
+			   !atomic_long_read(&owner->num_mappings));
 	}
 	/* Whoever unmapped the last one holds this until done with @owner. */
 	spin_lock(&owner->payers_lock);

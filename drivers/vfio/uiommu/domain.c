@@ -86,6 +86,7 @@ struct uiommu_space *uiommu_space_create(void)
 	INIT_LIST_HEAD(&space->groups);
 	mutex_init(&space->iova_lock);
 	space->mappings = RB_ROOT;
+	uiommu_watch_init(space);
 	return space;
 }
 
@@ -93,6 +94,7 @@ static void space_free(struct kref *ref)
 {
 	struct uiommu_space *space = container_of(ref, struct uiommu_space, ref);
 
+	uiommu_watch_stop(space);
 	WARN_ON(!list_empty(&space->domains) || !list_empty(&space->groups) ||
 		!RB_EMPTY_ROOT(&space->mappings));
 	mutex_destroy(&space->iova_lock);
@@ -134,7 +136,7 @@ int uiommu_domain_map(struct uiommu_domain *domain, u64 iova,
 	mapped = iommu_map_sg(domain->iommu, iova, sg, nents, prot,
 			      GFP_KERNEL_ACCOUNT);
 	if (mapped < 0)
-		return mapped;
+		return mapped == -ENOMEM ? -ENOMEM : -EIO;
 	if (WARN_ON_ONCE(mapped != size))
 		return uiommu_domain_clear(domain, iova, mapped) ?
 			       -EIO : -ENOTRECOVERABLE;
@@ -399,8 +401,10 @@ static int settle(struct uiommu_space *space, struct uiommu_domain *domain,
 	}
 	if (!ret && fresh)
 		ret = fill_all(space, domain);
-	if (!ret)
+	if (!ret) {
 		swap(space->windows, windows);
+		uiommu_choose_anew(space);
+	}
 
 	mutex_unlock(&space->iova_lock);
 	kfree(windows);
@@ -492,22 +496,7 @@ static struct uiommu_group *find_group(struct uiommu_space *space,
 	return NULL;
 }
 
-/**
- * uiommu_attach - let a device reach an address space
- * @space: the space
- * @dev: the device, claimed with uiommu_claim(), quiet, and out of reach of
- *	the user until this returns
- *
- * Devices of one IOMMU group count: the first attaches the group and the last
- * detaches it.
- *
- * Context: may sleep; takes time in proportion to what the space has mapped.
- * Return: 0; -EPERM when its interrupts are not isolated; -EOPNOTSUPP when its
- * DMA does not see the CPU's caches; -EBUSY when its group is in another space
- * or in reset; -EADDRNOTAVAIL when a mapping lies where the group can have
- * none; -EINTR when killed; -ENODEV without an IOMMU.
- */
-int uiommu_attach(struct uiommu_space *space, struct device *dev)
+static int attach(struct uiommu_space *space, struct device *dev)
 {
 	struct iommu_group *group __free(put_group) = iommu_group_get(dev);
 	struct uiommu_group *g;
@@ -543,6 +532,33 @@ int uiommu_attach(struct uiommu_space *space, struct device *dev)
 	retain_and_null_ptr(group);
 	kref_get(&space->ref);
 	return 0;
+}
+
+/**
+ * uiommu_attach - let a device reach an address space
+ * @space: the space
+ * @dev: the device, claimed with uiommu_claim(), quiet, and out of reach of
+ *	the user until this returns
+ *
+ * Devices of one IOMMU group count: the first attaches the group and the last
+ * detaches it.
+ *
+ * Context: may sleep; takes time in proportion to what the space has mapped.
+ * Return: 0; -EPERM when its interrupts are not isolated; -EOPNOTSUPP when its
+ * DMA does not see the CPU's caches; -EBUSY when its group is in another space
+ * or in reset; -EADDRNOTAVAIL when a mapping lies where the group can have
+ * none; -EINTR when killed; -ENODEV without an IOMMU.
+ */
+int uiommu_attach(struct uiommu_space *space, struct device *dev)
+{
+	int ret;
+
+	uiommu_watch_flush(space);
+	ret = attach(space, dev);
+	/* One that was lost meanwhile may be what is in the way. */
+	if (ret == -EADDRNOTAVAIL && uiommu_watch_flush(space))
+		ret = attach(space, dev);
+	return ret;
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_attach, "UIOMMU");
 
@@ -600,6 +616,7 @@ void uiommu_detach(struct uiommu_space *space, struct device *dev)
 		if (!IS_ERR(windows)) {
 			guard(mutex)(&space->iova_lock);
 			swap(space->windows, windows);
+			uiommu_choose_anew(space);
 			kfree(windows);
 		}
 	}

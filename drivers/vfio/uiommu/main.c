@@ -24,14 +24,19 @@
 /* Mappings of a batch that are copied in, and unmapped with one sync. */
 #define BATCH_ENTRIES	1024
 
+#define MAP_FLAGS	((u64)(VFIO_FLAG_WRITE | UIOMMU_FLAG_KEEP))
+
+static_assert(VFIO_FLAG_WRITE == UIOMMU_WRITE &&
+	      UIOMMU_FLAG_KEEP == UIOMMU_KEEP);
+
 static int map_one(struct uiommu_owner *owner, const struct vfio_dma_map *arg)
 {
-	if (arg->flags & ~(u64)VFIO_FLAG_WRITE)
+	if (arg->flags & ~MAP_FLAGS)
 		return -EOPNOTSUPP;
 	if (arg->vaddr > ULONG_MAX)
 		return -EINVAL;
 	return uiommu_map(owner, arg->vaddr, arg->dmaaddr, arg->size,
-			  arg->flags & VFIO_FLAG_WRITE);
+			  arg->flags);
 }
 
 static int ioctl_map(struct uiommu_owner *owner, void __user *uarg)
@@ -43,13 +48,29 @@ static int ioctl_map(struct uiommu_owner *owner, void __user *uarg)
 	return map_one(owner, &arg);
 }
 
+static int ioctl_map_lowest(struct uiommu_owner *owner, void __user *uarg)
+{
+	struct uiommu_map __user *answer = uarg;
+	struct uiommu_map arg;
+	int ret;
+
+	ret = uiommu_copy_arg(&arg, sizeof(arg), MAP_FLAGS, uarg);
+	if (ret)
+		return ret;
+	if (arg.vaddr > ULONG_MAX)
+		return -EINVAL;
+	return uiommu_map_lowest(owner, arg.vaddr, arg.length,
+				 arg.max ?: U64_MAX, arg.flags,
+				 &answer->out_iova);
+}
+
 static int ioctl_unmap(struct uiommu_owner *owner, void __user *uarg)
 {
 	struct vfio_dma_map arg;
 
 	if (copy_from_user(&arg, uarg, sizeof(arg)))
 		return -EFAULT;
-	if (arg.flags & ~(u64)VFIO_FLAG_WRITE)
+	if (arg.flags & ~MAP_FLAGS)
 		return -EOPNOTSUPP;
 	return uiommu_unmap(owner->space, arg.dmaaddr, arg.size);
 }
@@ -69,37 +90,57 @@ static int map_batch(struct uiommu_owner *owner,
 	return ret;
 }
 
+static int unmap_entry(struct uiommu_owner *owner,
+		       const struct vfio_dma_map *entry,
+		       struct uiommu_mapping ***tail)
+{
+	if (entry->flags & ~MAP_FLAGS)
+		return -EOPNOTSUPP;
+	return uiommu_unmap_begin(owner->space, entry->dmaaddr, entry->size,
+				  tail);
+}
+
 static int unmap_batch(struct uiommu_owner *owner,
 		       const struct vfio_dma_map *entries, u32 num, u32 *done)
 {
 	struct uiommu_mapping *list = NULL, **tail = &list;
-	int ret = 0;
+	int ret = 0, failed;
 	u32 i;
 
 	for (i = 0; i < num && !ret; i++) {
-		ret = entries[i].flags & ~(u64)VFIO_FLAG_WRITE ? -EOPNOTSUPP :
-			      uiommu_unmap_begin(owner->space,
-						 entries[i].dmaaddr,
-						 entries[i].size, &tail);
+		ret = unmap_entry(owner, &entries[i], &tail);
+		if (ret && list) {
+			/* What stands in its way may be of this batch. */
+			ret = uiommu_unmap_finish(owner->space, list);
+			list = NULL;
+			tail = &list;
+			ret = ret ?: unmap_entry(owner, &entries[i], &tail);
+		}
 		*done += !ret;
 		cond_resched();
 	}
-	uiommu_unmap_finish(owner->space, list);
-	return ret;
+	failed = uiommu_unmap_finish(owner->space, list);
+	return ret ?: failed;
 }
 
 static int ioctl_batch(struct uiommu_owner *owner, bool map, void __user *uarg)
 {
+	struct uiommu_batch __user *answer = uarg;
 	struct vfio_dma_map __user *from;
 	struct uiommu_batch arg;
 	u32 size, n;
 	int ret;
 
-	ret = uiommu_copy_arg(&arg, sizeof(arg), uarg);
+	ret = uiommu_copy_arg(&arg, sizeof(arg), 0, uarg);
 	if (ret)
 		return ret;
 	if (!arg.num)
 		return -EINVAL;
+	if (arg.entries > ULONG_MAX)
+		return -EFAULT;
+	/* Too late to find out when all is done */
+	if (put_user(0, &answer->out_done))
+		return -EFAULT;
 	size = arg.size;
 	arg.out_done = 0;
 	from = u64_to_user_ptr(arg.entries);
@@ -122,6 +163,9 @@ static int ioctl_batch(struct uiommu_owner *owner, bool map, void __user *uarg)
 		else
 			ret = unmap_batch(owner, entries, n, &arg.out_done);
 	}
+	/* Again from the beginning would not be the same. */
+	if (ret == -ERESTARTNOINTR && arg.out_done)
+		ret = -EINTR;
 	if (copy_to_user(uarg, &arg, min_t(size_t, size, sizeof(arg))))
 		return -EFAULT;
 	return ret;
@@ -129,20 +173,22 @@ static int ioctl_batch(struct uiommu_owner *owner, bool map, void __user *uarg)
 
 static int ioctl_unmap_all(struct uiommu_owner *owner, void __user *uarg)
 {
+	struct uiommu_unmap_all __user *answer = uarg;
 	struct uiommu_unmap_all arg;
-	u32 size;
 	int ret;
 
-	ret = uiommu_copy_arg(&arg, sizeof(arg), uarg);
+	ret = uiommu_copy_arg(&arg, sizeof(arg), 0, uarg);
 	if (ret)
 		return ret;
-	size = arg.size;
-	/* Through a device file only its own, as others of the space may not know. */
-	arg.out_mappings = uiommu_unmap_all(owner->space, owner->locked_pages ?
-							  owner : NULL);
-	if (copy_to_user(uarg, &arg, min_t(size_t, size, sizeof(arg))))
+	arg.out_mappings = 0;
+	if (put_user(arg.out_mappings, &answer->out_mappings))
 		return -EFAULT;
-	return 0;
+	/* Through a device file only its own, as others of the space may not know. */
+	ret = uiommu_unmap_all(owner->space, owner->locked_pages ? owner : NULL,
+			       &arg.out_mappings);
+	if (put_user(arg.out_mappings, &answer->out_mappings))
+		return -EFAULT;
+	return ret;
 }
 
 /* A copy of the windows, so that none is looked at while they are copied out. */
@@ -186,11 +232,13 @@ static int ioctl_info(struct uiommu_owner *owner, void __user *uarg)
 	static_assert(sizeof(struct uiommu_window) ==
 		      sizeof(struct uiommu_range));
 
-	ret = uiommu_copy_arg(&info, sizeof(info), uarg);
+	ret = uiommu_copy_arg(&info, sizeof(info), 0, uarg);
 	if (ret)
 		return ret;
 	if (info.__reserved)
 		return -EINVAL;
+	if (info.num_windows && info.windows > ULONG_MAX)
+		return -EFAULT;
 	size = info.size;
 
 	struct uiommu_windows *windows __free(kfree) = copy_windows(space);
@@ -215,14 +263,15 @@ static int ioctl_info(struct uiommu_owner *owner, void __user *uarg)
 
 /**
  * uiommu_copy_arg - read the structure of an extensible request
- * @arg: where to; begins with its size and its flags, no flag being known
+ * @arg: where to; begins with its size and its flags
  * @size: sizeof the structure that this kernel knows
+ * @flags: those that the request has
  * @uarg: user address
  *
  * Return: 0, -EFAULT, -EINVAL when it is too short, -E2BIG when it has unknown
  * contents or is longer than a page, -EOPNOTSUPP for an unknown flag.
  */
-int uiommu_copy_arg(void *arg, size_t size, void __user *uarg)
+int uiommu_copy_arg(void *arg, size_t size, u32 flags, void __user *uarg)
 {
 	u32 user_size;
 	int ret;
@@ -239,7 +288,7 @@ int uiommu_copy_arg(void *arg, size_t size, void __user *uarg)
 
 	/* The first word may have changed since; the size checked counts. */
 	((u32 *)arg)[0] = user_size;
-	return ((u32 *)arg)[1] ? -EOPNOTSUPP : 0;
+	return ((u32 *)arg)[1] & ~flags ? -EOPNOTSUPP : 0;
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_copy_arg, "UIOMMU");
 
@@ -257,9 +306,14 @@ EXPORT_SYMBOL_NS_GPL(uiommu_copy_arg, "UIOMMU");
 long uiommu_ioctl(struct uiommu_owner *owner, unsigned int cmd,
 		  void __user *uarg)
 {
+	/* What the process gave up before this is gone. */
+	uiommu_watch_flush(owner->space);
+
 	switch (cmd) {
 	case VFIO_DMA_MAP_IOVA:
 		return ioctl_map(owner, uarg);
+	case UIOMMU_MAP:
+		return ioctl_map_lowest(owner, uarg);
 	case VFIO_DMA_UNMAP:
 		return ioctl_unmap(owner, uarg);
 	case UIOMMU_INFO:
@@ -341,7 +395,27 @@ static struct miscdevice uiommu_misc = {
 	.mode = 0666,
 	.fops = &uiommu_fops,
 };
-module_misc_device(uiommu_misc);
+
+static int __init uiommu_init(void)
+{
+	int ret;
+
+	ret = uiommu_watch_start();
+	if (ret)
+		return ret;
+	ret = misc_register(&uiommu_misc);
+	if (ret)
+		uiommu_watch_exit();
+	return ret;
+}
+module_init(uiommu_init);
+
+static void __exit uiommu_exit(void)
+{
+	misc_deregister(&uiommu_misc);
+	uiommu_watch_exit();
+}
+module_exit(uiommu_exit);
 
 MODULE_DESCRIPTION("IOMMU address spaces for user-level drivers");
 MODULE_LICENSE("GPL");

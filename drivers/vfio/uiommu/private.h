@@ -5,8 +5,9 @@
  * Lock order:
  *
  *	space->domains_rwsem > space->iova_lock > owner->payers_lock
+ *	mmap_lock, space->iova_lock > watch->lock
  *
- * None of them is held while user memory is pinned or copied.
+ * None of ours is held while user memory is pinned or copied.
  */
 #ifndef _UIOMMU_PRIVATE_H
 #define _UIOMMU_PRIVATE_H
@@ -16,6 +17,7 @@
 #include <linux/iommu.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
@@ -26,6 +28,7 @@
 #include <linux/types.h>
 #include <linux/uiommu.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 /**
  * struct uiommu_range - a range of IOVA
@@ -49,6 +52,9 @@ struct uiommu_windows {
 	struct uiommu_range range[] __counted_by(room);
 };
 
+/* Orders of size that holes are told apart by; larger ones are of the last. */
+#define UIOMMU_ORDERS	21
+
 /**
  * struct uiommu_space - one IOMMU address space
  * @ref: files, attached devices and owners
@@ -57,11 +63,16 @@ struct uiommu_windows {
  *	map or unmap around its IOMMU work on one piece
  * @domains: struct uiommu_domain, usually one
  * @groups: struct uiommu_group, the attached groups
- * @iova_lock: protects @mappings, @num_mappings, the state of each record, and
- *	for readers @windows
+ * @iova_lock: protects @mappings, @num_mappings, the state of each record, @hints,
+ *	@chooses, and for readers @windows
  * @mappings: every record, by IOVA
  * @num_mappings: records in @mappings
  * @windows: NULL while nothing is attached: any IOVA goes
+ * @hints: for each order, no hole of 2^order pages or more begins below
+ * @chooses: an IOVA was chosen: keep @hints
+ * @lost: mappings whose memory went away, LIVE yet
+ * @num_lost: those, and those that @lost_work is at
+ * @lost_work: unmaps them
  * @pinned: pages of live mappings
  * @charged: pages charged
  */
@@ -75,6 +86,12 @@ struct uiommu_space {
 	struct rb_root mappings;
 	unsigned long num_mappings;
 	struct uiommu_windows *windows;
+	u64 hints[UIOMMU_ORDERS];
+	bool chooses;
+
+	struct llist_head lost;
+	atomic_long_t num_lost;
+	struct work_struct lost_work;
 
 	atomic_long_t pinned;
 	atomic_long_t charged;
@@ -136,6 +153,7 @@ struct uiommu_owner {
  * @owner: the file
  * @mm: grabbed: outlives exec and exit of the process, not its memory
  * @user: referenced
+ * @watch: of @mm, NULL before the first watched mapping
  * @users: mappings charged to it, or about to be; protected by payers_lock
  *
  * One for each (mm, user, file), so that a refund reaches who paid, whoever
@@ -146,6 +164,7 @@ struct uiommu_payer {
 	struct uiommu_owner *owner;
 	struct mm_struct *mm;
 	struct user_struct *user;
+	struct uiommu_watch *watch;
 	unsigned long users;
 };
 
@@ -206,7 +225,7 @@ enum uiommu_state {
  * @state: enum uiommu_state; changed under space->iova_lock
  * @write: the device may write
  * @stuck: an IOMMU driver failed to clear it: its memory stays pinned for ever
- * @next: while dying, the next one of the same claimer
+ * @watched: goes when its memory does
  * @payer: who is charged
  * @npages: its length
  * @num_extents: what is pinned and in the I/O page tables of every domain, from
@@ -214,8 +233,13 @@ enum uiommu_state {
  *	read, together with the tables.
  * @extent: the only one, when @num_extents is 1
  * @chunks: all of them, when @num_extents is more
+ * @next: while dying, the next one of the same claimer
+ * @lost: on space->lost
+ * @va_node: on payer->watch->mappings
+ * @va: process address, and flags of watch.c
+ * @va_subtree_last: see <linux/interval_tree_generic.h>
  *
- * There can be millions: 64 bytes.
+ * There can be millions: 96 bytes, and 64 without what only watched ones have.
  */
 struct uiommu_mapping {
 	struct rb_node node;
@@ -223,7 +247,7 @@ struct uiommu_mapping {
 	u64 state : 2;
 	u64 write : 1;
 	u64 stuck : 1;
-	struct uiommu_mapping *next;
+	u64 watched : 1;
 	struct uiommu_payer *payer;
 	u32 npages;
 	u32 num_extents;
@@ -231,7 +255,16 @@ struct uiommu_mapping {
 		uiommu_extent_t extent;
 		struct uiommu_chunk *chunks;
 	};
+	union {
+		struct uiommu_mapping *next;
+		struct llist_node lost;
+		struct rb_node va_node;
+	};
+	unsigned long va;
+	unsigned long va_subtree_last;
 };
+
+#define UIOMMU_UNWATCHED_SIZE	offsetofend(struct uiommu_mapping, next)
 
 static inline struct uiommu_mapping *to_mapping(struct rb_node *node)
 {
@@ -267,12 +300,35 @@ u64 uiommu_pinned_size(struct uiommu_mapping *m);
 int uiommu_fill(struct uiommu_domain *domain, struct uiommu_mapping *m);
 
 /* dma.c */
+int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list);
+int uiommu_map_lowest(struct uiommu_owner *owner, unsigned long vaddr,
+		      u64 size, u64 max, unsigned int flags,
+		      u64 __user *answer);
 int uiommu_unmap_begin(struct uiommu_space *space, u64 iova, u64 size,
 		       struct uiommu_mapping ***tail);
-void uiommu_unmap_finish(struct uiommu_space *space,
-			 struct uiommu_mapping *list);
-unsigned long uiommu_unmap_all(struct uiommu_space *space,
-			       struct uiommu_owner *owner);
+int uiommu_unmap_finish(struct uiommu_space *space,
+			struct uiommu_mapping *list);
+int uiommu_unmap_all(struct uiommu_space *space, struct uiommu_owner *owner,
+		     u64 *num);
+
+struct uiommu_mapping *uiommu_find_from(struct uiommu_space *space, u64 first);
+
+/* iova.c */
+int uiommu_choose(struct uiommu_space *space, unsigned long vaddr, u64 size,
+		  u64 max, u64 *iova);
+void uiommu_freed(struct uiommu_space *space, struct uiommu_mapping *m);
+void uiommu_choose_anew(struct uiommu_space *space);
+
+/* watch.c */
+int uiommu_watch_begin(struct uiommu_mapping *m, unsigned long vaddr);
+bool uiommu_watch_live(struct uiommu_mapping *m);
+bool uiommu_watch_end(struct uiommu_mapping *m);
+void uiommu_watch_put(struct uiommu_watch *watch);
+void uiommu_watch_init(struct uiommu_space *space);
+bool uiommu_watch_flush(struct uiommu_space *space);
+void uiommu_watch_stop(struct uiommu_space *space);
+int uiommu_watch_start(void);
+void uiommu_watch_exit(void);
 
 /* domain.c */
 

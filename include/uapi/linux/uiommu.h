@@ -25,7 +25,7 @@
  * mapping
  *	A range of IOVA backed by pinned pages of the process that made it.  A
  *	mapping belongs to the open file it was made through and goes with the
- *	last close of that file.
+ *	last close of that file, or with its memory.
  *
  * window
  *	A range of IOVA that every attached device can use: the IOMMU's aperture
@@ -71,13 +71,14 @@
  *    in use by another address space, a mapping or an interrupt stands in the
  *    way, or the device is in reset: try again.
  *  - EADDRNOTAVAIL: an IOVA range lies outside the windows.
- *  - ENXIO: there is no mapping in the range to unmap.
+ *  - ENXIO: there is no mapping in the range to unmap, or no more, as its memory
+ *    went away.
  *  - ENOMEM: RLIMIT_MEMLOCK would be exceeded, or the kernel is out of memory.
  *  - EINTR: the process was killed, or a signal came first.
  *  - EIO: the device or its IOMMU failed.
  *  - EPERM: the IOMMU does not isolate message-signalled interrupts; or, of
  *    open(), another driver owns the device's group.
- *  - ENOSPC: fewer interrupt vectors are available than asked for.
+ *  - ENOSPC: fewer interrupt vectors are available than asked for, or no IOVA.
  *  - EOVERFLOW: an answer does not fit its field.
  *  - ENODEV: the device is gone.
  */
@@ -98,10 +99,19 @@
  * @dmaaddr: IOVA of the mapping, a multiple of the page size
  * @size: bytes, a multiple of the page size, not 0
  * @flags: VFIO_FLAG_WRITE when the device may write to the buffer; without it
- *	the device can only read.  VFIO_DMA_UNMAP takes it and ignores it.
+ *	the device can only read.  UIOMMU_FLAG_KEEP when the mapping shall stay
+ *	although its memory goes away.  VFIO_DMA_UNMAP takes and ignores both.
  *
  * VFIO_DMA_MAP_IOVA pins the buffer and maps it; it works before any device is
- * attached.  VFIO_DMA_UNMAP removes every mapping between @dmaaddr and
+ * attached.  When the process unmaps (munmap() or mmap() over it) or moves
+ * (mremap()) any part of the buffer, or its address space goes with exit or
+ * execve(), the whole mapping is removed, as the device would go on with memory
+ * that the process does not have any more; before the next request on the space
+ * begins, at the latest.
+ * madvise(), mprotect(), fork() and what the kernel itself moves remove nothing;
+ * but after MADV_DONTNEED the process finds other pages there than the device.
+ *
+ * VFIO_DMA_UNMAP removes every mapping between @dmaaddr and
  * @dmaaddr + @size, whichever file it was made through; a mapping that lies
  * only partly in the range makes it fail with EINVAL and stay as it was.
  */
@@ -112,6 +122,7 @@ struct vfio_dma_map {
 	__aligned_u64 flags;
 };
 #define VFIO_FLAG_WRITE		0x1
+#define UIOMMU_FLAG_KEEP	0x2
 
 /* Map pages of the calling process.  Both kinds of fd. */
 #define VFIO_DMA_MAP_IOVA	_IOWR(';', 101, struct vfio_dma_map)
@@ -171,7 +182,7 @@ struct uiommu_window {
  * @flags: must be 0
  * @out_page_sizes: bitmap of the page sizes that mappings are built of, in
  *	bytes; the lowest is the unit of every address and size
- * @out_mappings: live mappings in the address space
+ * @out_mappings: mappings in the address space, those being made included
  * @out_pinned: bytes pinned by live mappings
  * @out_charged: bytes charged to users for this space, mappings that are being
  *	made included
@@ -403,6 +414,32 @@ struct uiommu_batch {
 };
 #define UIOMMU_MAP_BATCH	_IOWR(';', 0x77, __u32)
 #define UIOMMU_UNMAP_BATCH	_IOWR(';', 0x78, __u32)
+
+/**
+ * struct uiommu_map - ioctl(UIOMMU_MAP)
+ * @size: sizeof(struct uiommu_map)
+ * @flags: as of struct vfio_dma_map
+ * @vaddr: process address of the buffer, a multiple of the page size
+ * @length: bytes, a multiple of the page size, not 0
+ * @max: the last IOVA that may be used, for devices that cannot drive all address
+ *	bits; 0 for any
+ * @out_iova: IOVA of the mapping
+ *
+ * As VFIO_DMA_MAP_IOVA, at the lowest free IOVA that every attached device can
+ * use (ENOSPC): never 0, congruent to @vaddr modulo the size of the huge pages
+ * that fit in, so that they stay huge, and not where platforms have the
+ * interrupts of devices that may come later.
+ */
+struct uiommu_map {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 vaddr;
+	__aligned_u64 length;
+	__aligned_u64 max;
+	__aligned_u64 out_iova;
+};
+/* Both kinds of fd. */
+#define UIOMMU_MAP		_IOWR(';', 0x7a, __u32)
 
 /**
  * struct uiommu_unmap_all - ioctl(UIOMMU_UNMAP_ALL)

@@ -168,7 +168,7 @@ static int ioctl_device_info(struct uiommu_pci *dev, void __user *uarg)
 	struct pci_dev *pdev = dev->pdev;
 	int ret;
 
-	ret = uiommu_copy_arg(&info, sizeof(info), uarg);
+	ret = uiommu_copy_arg(&info, sizeof(info), 0, uarg);
 	if (ret)
 		return ret;
 	if (info.__reserved)
@@ -208,7 +208,7 @@ static int ioctl_region_info(struct uiommu_pci *dev, void __user *uarg)
 	struct uiommu_region_info info;
 	int ret;
 
-	ret = uiommu_copy_arg(&info, sizeof(info), uarg);
+	ret = uiommu_copy_arg(&info, sizeof(info), 0, uarg);
 	if (ret)
 		return ret;
 	if (info.index > VFIO_PCI_ROM_RESOURCE &&
@@ -247,7 +247,7 @@ static int ioctl_reset(struct uiommu_pci *dev, void __user *uarg)
 	struct uiommu_reset arg;
 	int ret;
 
-	ret = uiommu_copy_arg(&arg, sizeof(arg), uarg);
+	ret = uiommu_copy_arg(&arg, sizeof(arg), 0, uarg);
 	return ret ?: uiommu_pci_reset(dev);
 }
 
@@ -256,7 +256,7 @@ static int ioctl_irq_eoi(struct uiommu_pci *dev, void __user *uarg)
 	struct uiommu_irq_eoi arg;
 	int ret;
 
-	ret = uiommu_copy_arg(&arg, sizeof(arg), uarg);
+	ret = uiommu_copy_arg(&arg, sizeof(arg), 0, uarg);
 	if (ret)
 		return ret;
 
@@ -273,7 +273,7 @@ static int ioctl_irq_eoi_eventfd(struct uiommu_pci *dev, void __user *uarg)
 	struct uiommu_irq_eoi_eventfd arg;
 	int ret;
 
-	ret = uiommu_copy_arg(&arg, sizeof(arg), uarg);
+	ret = uiommu_copy_arg(&arg, sizeof(arg), 0, uarg);
 	if (ret)
 		return ret;
 	if (arg.__reserved)
@@ -378,7 +378,7 @@ static int ioctl_irq_set(struct uiommu_pci *dev, void __user *uarg)
 	struct irq_range range;
 	int ret;
 
-	ret = uiommu_copy_arg(&arg, sizeof(arg), uarg);
+	ret = uiommu_copy_arg(&arg, sizeof(arg), 0, uarg);
 	if (ret)
 		return ret;
 	if (!arg.kind || arg.kind >= ARRAY_SIZE(types) || !arg.num ||
@@ -419,6 +419,7 @@ static long pci_fops_ioctl(struct file *filp, unsigned int cmd,
 	case UIOMMU_MAP_BATCH:
 	case UIOMMU_UNMAP_BATCH:
 	case UIOMMU_UNMAP_ALL:
+	case UIOMMU_MAP:
 		return ioctl_space(file, cmd, uarg);
 	case VFIO_DOMAIN_SET:
 		return ioctl_domain_set(dev, uarg);

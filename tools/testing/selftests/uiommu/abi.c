@@ -83,6 +83,14 @@ FIELD(uiommu_batch, out_done, 12, 4);
 FIELD(uiommu_batch, entries, 16, 8);
 static_assert(sizeof(struct uiommu_batch) == 24, "uiommu_batch");
 
+FIELD(uiommu_map, size, 0, 4);
+FIELD(uiommu_map, flags, 4, 4);
+FIELD(uiommu_map, vaddr, 8, 8);
+FIELD(uiommu_map, length, 16, 8);
+FIELD(uiommu_map, max, 24, 8);
+FIELD(uiommu_map, out_iova, 32, 8);
+static_assert(sizeof(struct uiommu_map) == 40, "uiommu_map");
+
 FIELD(uiommu_unmap_all, size, 0, 4);
 FIELD(uiommu_unmap_all, flags, 4, 4);
 FIELD(uiommu_unmap_all, out_mappings, 8, 8);
@@ -158,6 +166,7 @@ static const struct {
 	{ UIOMMU_MAP_BATCH, _IOC_READ | _IOC_WRITE, 0x77, 4, ON_BOTH },
 	{ UIOMMU_UNMAP_BATCH, _IOC_READ | _IOC_WRITE, 0x78, 4, ON_BOTH },
 	{ UIOMMU_UNMAP_ALL, _IOC_READ | _IOC_WRITE, 0x79, 4, ON_BOTH },
+	{ UIOMMU_MAP, _IOC_READ | _IOC_WRITE, 0x7a, 4, ON_BOTH },
 };
 
 /* Those with an extensible structure, and its size in the first version */
@@ -176,6 +185,7 @@ static const struct {
 	{ UIOMMU_MAP_BATCH, 24, ON_BOTH },
 	{ UIOMMU_UNMAP_BATCH, 24, ON_BOTH },
 	{ UIOMMU_UNMAP_ALL, 16, ON_BOTH },
+	{ UIOMMU_MAP, 40, ON_BOTH },
 };
 
 /* Those that change nothing, so that they can be called as a positive control */
@@ -409,8 +419,9 @@ TEST_F_TIMEOUT(abi, structures_of_the_future, TEST_SECONDS)
 						  structs[i].cmd, arg));
 			memset(arg, 0, sizeof(arg));
 			arg[0] = sizeof(arg);
-			/* A batch of nothing is refused. */
-			EXPECT_EQ(structs[i].cmd == UIOMMU_MAP_BATCH ||
+			/* To map nothing is refused. */
+			EXPECT_EQ(structs[i].cmd == UIOMMU_MAP ||
+				  structs[i].cmd == UIOMMU_MAP_BATCH ||
 				  structs[i].cmd == UIOMMU_UNMAP_BATCH ?
 					  -EINVAL : 0,
 				  request(self->dev.space, structs[i].cmd,
@@ -428,6 +439,9 @@ TEST_F_TIMEOUT(abi, unknown_flags, TEST_SECONDS)
 	ASSERT_EQ(0, device_attach(&self->dev));
 	for (i = 0; i < ARRAY_SIZE(structs); i++) {
 		for (bit = 0; bit < 32; bit++) {
+			/* Those of struct vfio_dma_map */
+			if (structs[i].cmd == UIOMMU_MAP && bit < 2)
+				continue;
 			memset(arg, 0, sizeof(arg));
 			arg[0] = structs[i].size;
 			arg[1] = 1U << bit;
@@ -446,7 +460,7 @@ TEST_F_TIMEOUT(abi, unknown_map_flags, TEST_SECONDS)
 	int bit;
 
 	ASSERT_NE(NULL, page);
-	for (bit = 1; bit < 64; bit++) {
+	for (bit = 2; bit < 64; bit++) {
 		EXPECT_EQ(-EOPNOTSUPP,
 			  dma_map(self->dev.space, page, IOVA_A, page_size(),
 				  1ULL << bit | VFIO_FLAG_WRITE)) {

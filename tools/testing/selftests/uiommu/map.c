@@ -482,15 +482,22 @@ TEST_F_TIMEOUT(range, batch, TEST_SECONDS)
 	EXPECT_EQ(BATCH, live_mappings(&self->dev));
 	e[1500].dmaaddr -= page;
 	e[1500].flags = 0;
-	/* The same range twice: the second finds it claimed. */
+	/* The same range twice: nothing is there at the second. */
 	e[10].dmaaddr = e[9].dmaaddr;
-	EXPECT_EQ(-EBUSY, dma_batch(self->fd, UIOMMU_UNMAP_BATCH, e, 20,
+	EXPECT_EQ(-ENXIO, dma_batch(self->fd, UIOMMU_UNMAP_BATCH, e, 20,
 				    &done));
 	EXPECT_EQ(10, done);
-	EXPECT_EQ(0, dma_unmap(self->fd, IOVA_A + 20 * page, page));
-	EXPECT_EQ(0, dma_batch(self->fd, UIOMMU_UNMAP_BATCH, e + 11,
-			       BATCH - 11, &done));
-	EXPECT_EQ(BATCH - 11, done);
+	/* One, then that and another: the one does not stand in the way. */
+	e[11].dmaaddr = IOVA_A + 20 * page;
+	e[12].dmaaddr = e[11].dmaaddr;
+	e[12].size = 5 * page;
+	EXPECT_EQ(0, dma_batch(self->fd, UIOMMU_UNMAP_BATCH, e + 11, 2,
+			       &done));
+	EXPECT_EQ(2, done);
+	EXPECT_EQ(BATCH - 13, live_mappings(&self->dev));
+	EXPECT_EQ(0, dma_batch(self->fd, UIOMMU_UNMAP_BATCH, e + 13,
+			       BATCH - 13, &done));
+	EXPECT_EQ(BATCH - 13, done);
 	EXPECT_EQ(0, live_mappings(&self->dev));
 
 	EXPECT_EQ(-EINVAL, dma_batch(self->fd, UIOMMU_MAP_BATCH, e, 0, &done));
@@ -501,6 +508,133 @@ TEST_F_TIMEOUT(range, batch, TEST_SECONDS)
 				     UINT32_MAX, &done));
 	EXPECT_EQ(0, done);
 	free(e);
+}
+
+static __u64 lowest(struct __test_metadata *_metadata, int fd, char *mem,
+		    __u64 pages, __u64 max)
+{
+	__u64 iova = UINT64_MAX;
+
+	EXPECT_EQ(0, dma_map_lowest(fd, mem, pages * page_size(), 0, max,
+				    &iova));
+	return iova;
+}
+
+/* The lowest hole that fits, in each kind of hole */
+TEST_F_TIMEOUT(range, lowest, TEST_SECONDS)
+{
+	const __u64 page = page_size();
+	__u64 iova, done;
+	unsigned int i;
+
+	/* From the first page on, which is never taken */
+	for (i = 1; i <= 10; i++)
+		EXPECT_EQ(i * page,
+			  lowest(_metadata, self->fd, self->mem, 1, 0));
+	EXPECT_EQ(11 * page, lowest(_metadata, self->fd, self->mem, 4, 0));
+	/* Holes of 1, 2 and 3 pages, at 2, 4 and 7 */
+	EXPECT_EQ(0, dma_unmap(self->fd, 7 * page, 3 * page));
+	EXPECT_EQ(0, dma_unmap(self->fd, 4 * page, 2 * page));
+	EXPECT_EQ(0, dma_unmap(self->fd, 2 * page, page));
+	EXPECT_EQ(15 * page, lowest(_metadata, self->fd, self->mem, 4, 0));
+	EXPECT_EQ(7 * page, lowest(_metadata, self->fd, self->mem, 3, 0));
+	EXPECT_EQ(4 * page, lowest(_metadata, self->fd, self->mem, 2, 0));
+	EXPECT_EQ(2 * page, lowest(_metadata, self->fd, self->mem, 1, 0));
+	EXPECT_EQ(19 * page, lowest(_metadata, self->fd, self->mem, 1, 0));
+	/* Joined holes */
+	EXPECT_EQ(0, dma_unmap(self->fd, 10 * page, page));
+	EXPECT_EQ(0, dma_unmap(self->fd, 11 * page, 4 * page));
+	EXPECT_EQ(20 * page, lowest(_metadata, self->fd, self->mem, 6, 0));
+	EXPECT_EQ(10 * page, lowest(_metadata, self->fd, self->mem, 5, 0));
+	/* One that somebody took by name meanwhile */
+	EXPECT_EQ(0, dma_map(self->fd, self->mem, 26 * page, page, 0));
+	EXPECT_EQ(27 * page, lowest(_metadata, self->fd, self->mem, 1, 0));
+	/* No higher than wanted: the last byte counts */
+	EXPECT_EQ(-ENOSPC, dma_map_lowest(self->fd, self->mem, page, 0,
+					  28 * page - 1, &iova));
+	EXPECT_EQ(-ENOSPC, dma_map_lowest(self->fd, self->mem, page, 0,
+					  29 * page - 2, &iova));
+	EXPECT_EQ(28 * page, lowest(_metadata, self->fd, self->mem, 1,
+				    29 * page - 1));
+	EXPECT_EQ(-ENOSPC, dma_map_lowest(self->fd, self->mem, page, 0, 1,
+					  &iova));
+	EXPECT_EQ(0, dma_unmap_all(self->fd, &done));
+	EXPECT_EQ(page, lowest(_metadata, self->fd, self->mem, 1, 0));
+	EXPECT_EQ(0, dma_unmap(self->fd, page, page));
+
+	EXPECT_EQ(-EINVAL, dma_map_lowest(self->fd, self->mem, 0, 0, 0, &iova));
+	EXPECT_EQ(-EINVAL, dma_map_lowest(self->fd, self->mem + 1, page, 0, 0,
+					  &iova));
+	EXPECT_EQ(-EINVAL, dma_map_lowest(self->fd, self->mem, page + 1, 0, 0,
+					  &iova));
+	EXPECT_EQ(-EFAULT, dma_map_lowest(self->fd, NULL, page, 0, 0, &iova));
+}
+
+/* Huge pages can stay huge: the IOVA is congruent to the address. */
+TEST_F_TIMEOUT(range, lowest_is_congruent, TEST_SECONDS)
+{
+	const __u64 page = page_size();
+	char *mem = mmap(NULL, 3 * HUGE_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	__u64 iova, done;
+	unsigned int i;
+
+	ASSERT_NE(MAP_FAILED, mem);
+	for (i = 0; i < 8; i++) {
+		char *at = mem + i * 37 % 200 * page;
+
+		EXPECT_EQ(0, dma_map_lowest(self->fd, at, HUGE_SIZE, 0, 0,
+					    &iova));
+		EXPECT_EQ((uintptr_t)at % HUGE_SIZE, iova % HUGE_SIZE);
+		EXPECT_GE(16 * HUGE_SIZE, iova);
+		/* Small ones go between. */
+		EXPECT_EQ(0, dma_map_lowest(self->fd, self->mem, page, 0, 0,
+					    &iova));
+		EXPECT_GE(16 * HUGE_SIZE, iova);
+	}
+	EXPECT_EQ(0, dma_unmap_all(self->fd, &done));
+	EXPECT_EQ(16, done);
+	munmap(mem, 3 * HUGE_SIZE);
+}
+
+/* As books kept here say, with sizes, ends and limits at random */
+#define BOOK	512
+
+TEST_F_TIMEOUT(range, lowest_at_random, TEST_SECONDS)
+{
+	const __u64 page = page_size();
+	unsigned int seed = 1, i, n, p, used, len[BOOK] = {};
+	unsigned char book[BOOK] = { 1 };
+	__u64 iova, done;
+	int ret;
+
+	for (i = 0; i < 3000; i++) {
+		p = rand_r(&seed) % BOOK;
+		if (len[p] && rand_r(&seed) % 2) {
+			ASSERT_EQ(0, dma_unmap(self->fd, p * page,
+					       len[p] * page));
+			memset(book + p, 0, len[p]);
+			len[p] = 0;
+			continue;
+		}
+		n = 1 + rand_r(&seed) % 16;
+		for (p = 0, used = 0; p < BOOK && used < n; p++)
+			used = book[p] ? 0 : used + 1;
+		ret = dma_map_lowest(self->fd, self->mem, n * page, 0,
+				     BOOK * page - 1, &iova);
+		if (used < n) {
+			ASSERT_EQ(-ENOSPC, ret);
+			continue;
+		}
+		p -= n;
+		ASSERT_EQ(0, ret);
+		ASSERT_EQ(p * page, iova) {
+			TH_LOG("round %u, %u pages", i, n);
+		}
+		memset(book + p, 1, n);
+		len[p] = n;
+	}
+	EXPECT_EQ(0, dma_unmap_all(self->fd, &done));
 }
 
 /* All through a uiommu fd, its own through a device fd */

@@ -454,6 +454,22 @@ int dma_batch(int fd, unsigned long cmd, const struct vfio_dma_map *entries,
 	return ret;
 }
 
+int dma_map_lowest(int fd, const void *vaddr, __u64 size, __u64 flags,
+		   __u64 max, __u64 *iova)
+{
+	struct uiommu_map map = {
+		.size = sizeof(map),
+		.flags = flags,
+		.vaddr = (uintptr_t)vaddr,
+		.length = size,
+		.max = max,
+	};
+	int ret = request(fd, UIOMMU_MAP, &map);
+
+	*iova = map.out_iova;
+	return ret;
+}
+
 int dma_unmap_all(int fd, __u64 *mappings)
 {
 	struct uiommu_unmap_all all = { .size = sizeof(all) };

@@ -139,6 +139,8 @@ int dma_map(int fd, const void *vaddr, __u64 iova, __u64 size,
 int dma_unmap(int fd, __u64 iova, __u64 size);
 int dma_batch(int fd, unsigned long cmd, const struct vfio_dma_map *entries,
 	      unsigned int num, unsigned int *done);
+int dma_map_lowest(int fd, const void *vaddr, __u64 size, __u64 flags,
+		   __u64 max, __u64 *iova);
 int dma_unmap_all(int fd, __u64 *mappings);
 int space_info(int fd, struct uiommu_info *info);
 int device_info(int fd, struct uiommu_device_info *info);

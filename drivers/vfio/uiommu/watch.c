@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory that goes away: a mapping ends when its process unmaps or moves any of
+ * the memory behind it, or exits.
+ *
+ * The pages are pinned, so the kernel would not mind if a device went on to use
+ * them.  But the process means something else by that address from then on, and
+ * a driver that did not see the munmap() of its caller corrupts data.
+ *
+ * A notifier of the process finds the mappings by address.  It can neither sleep
+ * nor fail, so it marks them as lost and leaves the rest to a work item of their
+ * address space; every request on the space waits for that first.
+ *
+ * A page can be pinned until its entry in the page tables is cleared, which is
+ * after the notifier ran.  So a mapping is known here before its memory is
+ * pinned, and does not come to life if it was lost meanwhile; and it waits for
+ * the end of what was under way when it came.
+ *
+ * Design: original vfio/uiommu, Tom Lyon, Cisco Systems, 2010
+ */
+#include <linux/cleanup.h>
+#include <linux/err.h>
+#include <linux/interval_tree_generic.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+
+#include "private.h"
+
+/* In the lower bits of uiommu_mapping.va, protected by watch->lock */
+#define WATCH_LIVE	BIT(0)	/* with lost_work(), once it is lost */
+#define WATCH_LOST	BIT(1)	/* out of the tree */
+
+/* With a rescuer: unmapping gives back memory of processes that were killed. */
+static struct workqueue_struct *lost_wq;
+
+/* Mappings that are lost with the lock held once. */
+#define LOSE_AT_ONCE	32
+
+/**
+ * struct uiommu_watch - the watched mappings of a process
+ * @mn: referenced by each payer of the process
+ * @lock: protects what follows, and uiommu_mapping.va of @mappings
+ * @mappings: by process address; they may overlap
+ * @unmapping: munmap() and the like under way
+ * @first: first address of all of those
+ * @last: last address of all of those
+ * @ended: counts how often @unmapping became 0
+ * @quiet: woken when it did
+ */
+struct uiommu_watch {
+	struct mmu_notifier mn;
+	spinlock_t lock;		/* the tree of mappings */
+	struct rb_root_cached mappings;
+	unsigned int unmapping;
+	unsigned long first;
+	unsigned long last;
+	unsigned long ended;
+	wait_queue_head_t quiet;
+};
+
+static unsigned long first_va(const struct uiommu_mapping *m)
+{
+	return m->va & PAGE_MASK;
+}
+
+static unsigned long last_va(const struct uiommu_mapping *m)
+{
+	return first_va(m) + (unsigned long)uiommu_size(m) - 1;
+}
+
+INTERVAL_TREE_DEFINE(struct uiommu_mapping, va_node, unsigned long,
+		     va_subtree_last, first_va, last_va, static inline,
+		     va_tree)
+
+static struct uiommu_watch *to_watch(struct mmu_notifier *mn)
+{
+	return container_of(mn, struct uiommu_watch, mn);
+}
+
+static void lose(struct uiommu_watch *watch, struct uiommu_mapping *m)
+{
+	struct uiommu_space *space = m->payer->owner->space;
+
+	va_tree_remove(m, &watch->mappings);
+	m->va |= WATCH_LOST;
+	if (!(m->va & WATCH_LIVE))
+		return;		/* who makes it will see */
+	atomic_long_inc(&space->num_lost);
+	llist_add(&m->lost, &space->lost);
+	queue_work(lost_wq, &space->lost_work);
+}
+
+/* Lose some of a range; true when there can be more. */
+static bool lose_some(struct uiommu_watch *watch, unsigned long first,
+		      unsigned long last)
+{
+	struct uiommu_mapping *m;
+	unsigned int i;
+
+	guard(spinlock)(&watch->lock);
+
+	for (i = 0; i < LOSE_AT_ONCE; i++) {
+		m = va_tree_iter_first(&watch->mappings, first, last);
+		if (!m)
+			return false;
+		lose(watch, m);
+	}
+	return true;
+}
+
+static int watch_start(struct mmu_notifier *mn,
+		       const struct mmu_notifier_range *range)
+{
+	struct uiommu_watch *watch = to_watch(mn);
+	unsigned long first = range->start, last = range->end - 1;
+
+	/* Whatever else changes page tables, the memory remains. */
+	if (range->event != MMU_NOTIFY_UNMAP)
+		return 0;
+
+	scoped_guard(spinlock, &watch->lock) {
+		if (!watch->unmapping++) {
+			watch->first = first;
+			watch->last = last;
+		} else {
+			watch->first = min(watch->first, first);
+			watch->last = max(watch->last, last);
+		}
+	}
+	while (lose_some(watch, first, last))
+		if (mmu_notifier_range_blockable(range))
+			cond_resched();
+	return 0;
+}
+
+static void watch_end(struct mmu_notifier *mn,
+		      const struct mmu_notifier_range *range)
+{
+	struct uiommu_watch *watch = to_watch(mn);
+
+	if (range->event != MMU_NOTIFY_UNMAP)
+		return;
+
+	guard(spinlock)(&watch->lock);
+
+	if (!--watch->unmapping) {
+		WRITE_ONCE(watch->ended, watch->ended + 1);
+		wake_up_all(&watch->quiet);
+	}
+}
+
+/* The process exits, or replaces its memory by exec. */
+static void watch_release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	while (lose_some(to_watch(mn), 0, ULONG_MAX))
+		cond_resched();
+}
+
+static struct mmu_notifier *watch_alloc(struct mm_struct *mm)
+{
+	struct uiommu_watch *watch;
+
+	watch = kzalloc_obj(*watch, GFP_KERNEL_ACCOUNT);
+	if (!watch)
+		return ERR_PTR(-ENOMEM);
+	spin_lock_init(&watch->lock);
+	watch->mappings = RB_ROOT_CACHED;
+	init_waitqueue_head(&watch->quiet);
+	return &watch->mn;
+}
+
+static void watch_free(struct mmu_notifier *mn)
+{
+	kfree(to_watch(mn));
+}
+
+static const struct mmu_notifier_ops watch_ops = {
+	.release = watch_release,
+	.invalidate_range_start = watch_start,
+	.invalidate_range_end = watch_end,
+	.alloc_notifier = watch_alloc,
+	.free_notifier = watch_free,
+};
+
+/* The watch of the calling process, which @payer then has. */
+static struct uiommu_watch *get_watch(struct uiommu_payer *payer)
+{
+	struct uiommu_watch *watch = READ_ONCE(payer->watch), *others;
+	struct mmu_notifier *mn;
+
+	if (watch)
+		return watch;
+	mn = mmu_notifier_get(&watch_ops, current->mm);
+	if (IS_ERR(mn)) {
+		/* It gives way to any signal. */
+		if (PTR_ERR(mn) == -EINTR && !fatal_signal_pending(current))
+			return ERR_PTR(-ERESTARTNOINTR);
+		return ERR_CAST(mn);
+	}
+	watch = to_watch(mn);
+	/* Another thread of the process may have been faster. */
+	others = cmpxchg(&payer->watch, NULL, watch);
+	if (others)
+		mmu_notifier_put(mn);
+	return others ?: watch;
+}
+
+/**
+ * uiommu_watch_put - a payer is done with a watch
+ * @watch: the watch, or NULL
+ */
+void uiommu_watch_put(struct uiommu_watch *watch)
+{
+	if (watch)
+		mmu_notifier_put(&watch->mn);
+}
+
+/**
+ * uiommu_watch_begin - watch the memory of a mapping that is being made
+ * @m: its record, watched
+ * @vaddr: address in the calling process
+ *
+ * Context: process context, hold nothing; before any of it is pinned.
+ * Return: 0, -ENOMEM without memory, -EINTR when killed, -ERESTARTNOINTR when a
+ * signal came.  After an error it is not watched.
+ */
+int uiommu_watch_begin(struct uiommu_mapping *m, unsigned long vaddr)
+{
+	struct uiommu_watch *watch = get_watch(m->payer);
+	unsigned long ended;
+	bool wait;
+
+	if (IS_ERR(watch))
+		return PTR_ERR(watch);
+
+	m->va = vaddr;
+	scoped_guard(spinlock, &watch->lock) {
+		va_tree_insert(m, &watch->mappings);
+		wait = watch->unmapping && first_va(m) <= watch->last &&
+		       last_va(m) >= watch->first;
+		ended = watch->ended;
+	}
+	if (wait && wait_event_killable(watch->quiet,
+					READ_ONCE(watch->ended) != ended)) {
+		uiommu_watch_end(m);
+		return -EINTR;
+	}
+	return 0;
+}
+
+/**
+ * uiommu_watch_live - the mapping is complete
+ * @m: its record, watched
+ *
+ * Context: space->iova_lock is held, and @m LIVE when it is released.
+ * Return: false when some of its memory went away meanwhile.
+ */
+bool uiommu_watch_live(struct uiommu_mapping *m)
+{
+	guard(spinlock)(&m->payer->watch->lock);
+	m->va |= WATCH_LIVE;
+	return !(m->va & WATCH_LOST);
+}
+
+/**
+ * uiommu_watch_end - watch the memory of a mapping no longer
+ * @m: its record, watched
+ *
+ * Return: false when some of its memory went away; when @m was LIVE it is then
+ * for lost_work() to unmap it.
+ */
+bool uiommu_watch_end(struct uiommu_mapping *m)
+{
+	struct uiommu_watch *watch = m->payer->watch;
+
+	guard(spinlock)(&watch->lock);
+	if (m->va & WATCH_LOST)
+		return false;
+	va_tree_remove(m, &watch->mappings);
+	return true;
+}
+
+static void lost_work(struct work_struct *work)
+{
+	struct uiommu_space *space = container_of(work, struct uiommu_space,
+						  lost_work);
+	struct llist_node *lost = llist_del_all(&space->lost);
+	struct uiommu_mapping *m, *next, *list = NULL;
+	long num = 0;
+
+	scoped_guard(mutex, &space->iova_lock) {
+		llist_for_each_entry_safe(m, next, lost, lost) {
+			/* The notifier may still be about to queue this work. */
+			spin_lock(&m->payer->watch->lock);
+			spin_unlock(&m->payer->watch->lock);
+			m->state = UIOMMU_DYING;
+			m->next = list;
+			list = m;
+			num++;
+			cond_resched();
+		}
+	}
+	uiommu_destroy(space, list);
+	/* The owner can be gone; uiommu_watch_stop() waits for us. */
+	atomic_long_sub(num, &space->num_lost);
+}
+
+/**
+ * uiommu_watch_init - what a new space needs to lose mappings
+ * @space: the space
+ */
+void uiommu_watch_init(struct uiommu_space *space)
+{
+	init_llist_head(&space->lost);
+	INIT_WORK(&space->lost_work, lost_work);
+}
+
+/**
+ * uiommu_watch_flush - wait until mappings whose memory went away are gone
+ * @space: the space
+ *
+ * Context: may sleep; holds nothing of the space.
+ * Return: whether there were some.
+ */
+bool uiommu_watch_flush(struct uiommu_space *space)
+{
+	if (!atomic_long_read(&space->num_lost))
+		return false;
+	flush_work(&space->lost_work);
+	return true;
+}
+
+/**
+ * uiommu_watch_stop - a space without mappings is about to be freed
+ * @space: the space
+ */
+void uiommu_watch_stop(struct uiommu_space *space)
+{
+	flush_work(&space->lost_work);
+}
+
+/**
+ * uiommu_watch_start - before the first space
+ *
+ * Return: 0, -ENOMEM.
+ */
+int __init uiommu_watch_start(void)
+{
+	lost_wq = alloc_workqueue("uiommu", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	return lost_wq ? 0 : -ENOMEM;
+}
+
+/**
+ * uiommu_watch_exit - after the last space: wait for all that is called back
+ */
+void uiommu_watch_exit(void)
+{
+	destroy_workqueue(lost_wq);
+	mmu_notifier_synchronize();
+}
