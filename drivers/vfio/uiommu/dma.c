@@ -32,28 +32,38 @@ static_assert(!IS_ENABLED(CONFIG_64BIT) ||
 /* The first record that ends at @first or above, or NULL. */
 struct uiommu_mapping *uiommu_find_from(struct uiommu_space *space, u64 first)
 {
+	struct uiommu_mapping *prev = NULL, *next = NULL;
 	struct rb_node *node = space->mappings.rb_node;
-	struct uiommu_mapping *found = NULL;
+	u64 page = first >> PAGE_SHIFT;
 
 	lockdep_assert_held(&space->iova_lock);
 
+	if (space->top && space->top->page <= page)
+		return uiommu_last(space->top) >= first ? space->top : NULL;
+
+	/* There can be 40 steps: each looks at one word. */
 	while (node) {
 		struct uiommu_mapping *m = to_mapping(node);
 
-		if (uiommu_last(m) >= first) {
-			found = m;
-			node = node->rb_left;
-		} else {
+		if (m->page <= page) {
+			prev = m;
 			node = node->rb_right;
+		} else {
+			next = m;
+			node = node->rb_left;
 		}
 	}
-	return found;
+	return prev && uiommu_last(prev) >= first ? prev : next;
 }
 
 static struct uiommu_mapping *next_up_to(struct uiommu_mapping *m, u64 last)
 {
-	struct rb_node *node = rb_next(&m->node);
+	struct rb_node *node;
 
+	/* Most ranges are that of one mapping. */
+	if (uiommu_last(m) >= last)
+		return NULL;
+	node = rb_next(&m->node);
 	if (!node || uiommu_first(to_mapping(node)) > last)
 		return NULL;
 	return to_mapping(node);
@@ -62,23 +72,41 @@ static struct uiommu_mapping *next_up_to(struct uiommu_mapping *m, u64 last)
 static int insert(struct uiommu_space *space, struct uiommu_mapping *new)
 {
 	struct rb_node **link = &space->mappings.rb_node, *parent = NULL;
-	u64 first = uiommu_first(new), last = uiommu_last(new);
+	struct uiommu_mapping *prev = NULL, *next = NULL;
 
+	if (space->top && space->top->page <= new->page) {
+		prev = space->top;
+		parent = &prev->node;
+		link = &parent->rb_right;
+	}
 	while (*link) {
 		struct uiommu_mapping *m = to_mapping(*link);
 
 		parent = *link;
-		if (last < uiommu_first(m))
-			link = &parent->rb_left;
-		else if (first > uiommu_last(m))
+		if (m->page <= new->page) {
+			prev = m;
 			link = &parent->rb_right;
-		else
-			return -EBUSY;
+		} else {
+			next = m;
+			link = &parent->rb_left;
+		}
 	}
+	if ((prev && uiommu_last(prev) >= uiommu_first(new)) ||
+	    (next && uiommu_first(next) <= uiommu_last(new)))
+		return -EBUSY;
 	rb_link_node(&new->node, parent, link);
 	rb_insert_color(&new->node, &space->mappings);
+	if (!next)
+		space->top = new;
 	space->num_mappings++;
 	return 0;
+}
+
+static struct uiommu_mapping *before(struct uiommu_mapping *m)
+{
+	struct rb_node *node = rb_prev(&m->node);
+
+	return node ? to_mapping(node) : NULL;
 }
 
 /* Take the IOVA for a record, or say why not. */
@@ -129,6 +157,26 @@ static int publish(struct uiommu_owner *owner, struct uiommu_mapping *m)
 }
 
 /*
+ * Clear a record in a domain, and those behind it in the list that are its
+ * neighbours: to clear a range costs little more than to clear a page.  Returns
+ * the next one.
+ */
+static struct uiommu_mapping *unmap_run(struct uiommu_domain *domain,
+					struct uiommu_mapping *m,
+					struct iommu_iotlb_gather *gather)
+{
+	u64 first = uiommu_first(m), size = uiommu_pinned_size(m);
+	struct uiommu_mapping *next = m->next;
+
+	for (; next && uiommu_first(next) == first + size; next = next->next)
+		size += uiommu_pinned_size(next);
+	if (!uiommu_domain_unmap(domain, first, size, gather))
+		for (; m != next; m = m->next)
+			m->stuck = true;
+	return next;
+}
+
+/*
  * Take records that the caller has claimed out of every domain and of the tree.
  * What an IOMMU driver failed to clear is leaked rather than freed under a
  * device.
@@ -136,24 +184,25 @@ static int publish(struct uiommu_owner *owner, struct uiommu_mapping *m)
 static void withdraw(struct uiommu_space *space, struct uiommu_mapping *list)
 {
 	struct iommu_iotlb_gather gather;
+	struct uiommu_mapping *m, *next;
 	struct uiommu_domain *domain;
-	struct uiommu_mapping *m;
 
 	guard(rwsem_read)(&space->domains_rwsem);
 
 	list_for_each_entry(domain, &space->domains, link) {
 		iommu_iotlb_gather_init(&gather);
-		for (m = list; m; m = m->next)
-			if (!uiommu_domain_unmap(domain, uiommu_first(m),
-						 uiommu_pinned_size(m),
-						 &gather))
-				m->stuck = true;
+		for (m = list; m; m = next) {
+			next = unmap_run(domain, m, &gather);
+			cond_resched();
+		}
 		iommu_iotlb_sync(domain->iommu, &gather);
 	}
 
 	guard(mutex)(&space->iova_lock);
 	for (m = list; m; m = m->next) {
 		uiommu_freed(space, m);
+		if (m == space->top)
+			space->top = before(m);
 		rb_erase(&m->node, &space->mappings);
 		space->num_mappings--;
 		cond_resched();

@@ -52,12 +52,18 @@ static struct uiommu_mapping *take(struct kunit *test,
 	}
 	rb_link_node(&m->node, parent, link);
 	rb_insert_color(&m->node, &space->mappings);
+	if (!rb_next(&m->node))
+		space->top = m;
 	return m;
 }
 
 static void give(struct uiommu_space *space, struct uiommu_mapping *m)
 {
+	struct rb_node *prev = rb_prev(&m->node);
+
 	uiommu_freed(space, m);
+	if (m == space->top)
+		space->top = prev ? to_mapping(prev) : NULL;
 	rb_erase(&m->node, &space->mappings);
 }
 

@@ -293,13 +293,13 @@ static bool extends(uiommu_extent_t extent, unsigned long pfn,
 }
 
 static int append_extent(struct builder *b, unsigned long pfn,
-			 unsigned long npages)
+			 unsigned long npages, bool join)
 {
 	struct uiommu_mapping *m = b->m;
 	struct uiommu_chunk *chunk;
 	u32 left = m->npages - b->mapped;
 
-	if (b->last && extends(*b->last, pfn, npages)) {
+	if (join && b->last && extends(*b->last, pfn, npages)) {
 		*b->last += npages;
 		goto done;
 	}
@@ -358,7 +358,7 @@ static void trim_extents(struct uiommu_space *space, struct builder *b)
 }
 
 /*
- * As num_pages_contiguous(), but for eight at a time: this is a third of what it
+ * As num_pages_contiguous(), but for 32 at a time: this is a third of what it
  * takes to map huge pages.
  */
 static unsigned long num_contiguous(struct page **pages, unsigned long npages)
@@ -370,16 +370,18 @@ static unsigned long num_contiguous(struct page **pages, unsigned long npages)
 	    !IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP))
 		return num_pages_contiguous(pages, npages);
 
-	for (n = 0; npages - n > 8; n += 8) {
+	for (n = 0; npages - n >= 32; n += 32) {
 		diff = 0;
 		unrolled_full
-		for (i = 1; i <= 8; i++)
+		for (i = 0; i < 32; i++)
 			diff |= (unsigned long)pages[n + i] ^
 				(unsigned long)(pages[0] + n + i);
 		if (diff)
 			break;
 	}
-	return n + num_pages_contiguous(pages + n, npages - n);
+	while (n < npages && pages[n] == pages[0] + n)
+		n++;
+	return n;
 }
 
 /* How many of @pages follow each other in memory, from the first one on. */
@@ -453,7 +455,9 @@ static int map_pinned(struct uiommu_space *space, struct builder *b)
 	for (i = 0; i < b->nents; i++) {
 		unsigned long run = b->sg[i].length >> PAGE_SHIFT;
 
-		ret = append_extent(b, page_to_pfn(sg_page(&b->sg[i])), run);
+		/* The others are runs of their own. */
+		ret = append_extent(b, page_to_pfn(sg_page(&b->sg[i])), run,
+				    !i);
 		if (ret)
 			break;
 		b->pinned -= run;
@@ -473,14 +477,13 @@ static int map_pinned(struct uiommu_space *space, struct builder *b)
 
 static void unpin_run(unsigned long pfn, unsigned long npages, bool dirty)
 {
-	unsigned long n;
-
-	for (; npages; npages -= n, pfn += n) {
-		n = min(npages, PIECE_PAGES);
-		unpin_user_page_range_dirty_lock(pfn_to_page(pfn), n, dirty);
-		if (npages > n)
-			cond_resched();
+	for (; npages > PIECE_PAGES; npages -= PIECE_PAGES) {
+		unpin_user_page_range_dirty_lock(pfn_to_page(pfn), PIECE_PAGES,
+						 dirty);
+		pfn += PIECE_PAGES;
+		cond_resched();
 	}
+	unpin_user_page_range_dirty_lock(pfn_to_page(pfn), npages, dirty);
 }
 
 /* The IOVA of what is pinned next */

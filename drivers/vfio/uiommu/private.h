@@ -63,9 +63,10 @@ struct uiommu_windows {
  *	map or unmap around its IOMMU work on one piece
  * @domains: struct uiommu_domain, usually one
  * @groups: struct uiommu_group, the attached groups
- * @iova_lock: protects @mappings, @num_mappings, the state of each record, @hints,
+ * @iova_lock: protects @mappings, @top, @num_mappings, the state of each record, @hints,
  *	@chooses, and for readers @windows
  * @mappings: every record, by IOVA
+ * @top: the one with the highest IOVA: many users go upwards
  * @num_mappings: records in @mappings
  * @windows: NULL while nothing is attached: any IOVA goes
  * @hints: for each order, no hole of 2^order pages or more begins below
@@ -84,6 +85,7 @@ struct uiommu_space {
 
 	struct mutex iova_lock;		/* the tree of records */
 	struct rb_root mappings;
+	struct uiommu_mapping *top;
 	unsigned long num_mappings;
 	struct uiommu_windows *windows;
 	u64 hints[UIOMMU_ORDERS];

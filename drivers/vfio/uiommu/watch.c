@@ -23,6 +23,7 @@
 #include <linux/interval_tree_generic.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/rbtree_augmented.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
@@ -44,6 +45,7 @@ static struct workqueue_struct *lost_wq;
  * @mn: referenced by each payer of the process
  * @lock: protects what follows, and uiommu_mapping.va of @mappings
  * @mappings: by process address; they may overlap
+ * @top: the last of the tree
  * @unmapping: munmap() and the like under way
  * @first: first address of all of those
  * @last: last address of all of those
@@ -54,6 +56,7 @@ struct uiommu_watch {
 	struct mmu_notifier mn;
 	spinlock_t lock;		/* the tree of mappings */
 	struct rb_root_cached mappings;
+	struct uiommu_mapping *top;
 	unsigned int unmapping;
 	unsigned long first;
 	unsigned long last;
@@ -75,6 +78,44 @@ INTERVAL_TREE_DEFINE(struct uiommu_mapping, va_node, unsigned long,
 		     va_subtree_last, first_va, last_va, static inline,
 		     va_tree)
 
+/* As va_tree_insert(), but at once for those who go upwards. */
+static void insert(struct uiommu_watch *watch, struct uiommu_mapping *m)
+{
+	struct uiommu_mapping *top = watch->top, *up;
+	unsigned long last = last_va(m);
+	struct rb_node *node;
+
+	if (!top || first_va(m) < first_va(top)) {
+		va_tree_insert(m, &watch->mappings);
+		if (!top)
+			watch->top = m;
+		return;
+	}
+	for (node = &top->va_node; node; node = rb_parent(node)) {
+		up = rb_entry(node, struct uiommu_mapping, va_node);
+		if (up->va_subtree_last >= last)
+			break;
+		up->va_subtree_last = last;
+	}
+	m->va_subtree_last = last;
+	rb_link_node(&m->va_node, &top->va_node, &top->va_node.rb_right);
+	rb_insert_augmented_cached(&m->va_node, &watch->mappings, false,
+				   &va_tree_augment);
+	watch->top = m;
+}
+
+static void remove(struct uiommu_watch *watch, struct uiommu_mapping *m)
+{
+	struct rb_node *node;
+
+	if (m == watch->top) {
+		node = rb_prev(&m->va_node);
+		watch->top = rb_entry_safe(node, struct uiommu_mapping,
+					   va_node);
+	}
+	va_tree_remove(m, &watch->mappings);
+}
+
 static struct uiommu_watch *to_watch(struct mmu_notifier *mn)
 {
 	return container_of(mn, struct uiommu_watch, mn);
@@ -84,7 +125,7 @@ static void lose(struct uiommu_watch *watch, struct uiommu_mapping *m)
 {
 	struct uiommu_space *space = m->payer->owner->space;
 
-	va_tree_remove(m, &watch->mappings);
+	remove(watch, m);
 	m->va |= WATCH_LOST;
 	if (!(m->va & WATCH_LIVE))
 		return;		/* who makes it will see */
@@ -238,7 +279,7 @@ int uiommu_watch_begin(struct uiommu_mapping *m, unsigned long vaddr)
 
 	m->va = vaddr;
 	scoped_guard(spinlock, &watch->lock) {
-		va_tree_insert(m, &watch->mappings);
+		insert(watch, m);
 		wait = watch->unmapping && first_va(m) <= watch->last &&
 		       last_va(m) >= watch->first;
 		ended = watch->ended;
@@ -279,7 +320,7 @@ bool uiommu_watch_end(struct uiommu_mapping *m)
 	guard(spinlock)(&watch->lock);
 	if (m->va & WATCH_LOST)
 		return false;
-	va_tree_remove(m, &watch->mappings);
+	remove(watch, m);
 	return true;
 }
 
