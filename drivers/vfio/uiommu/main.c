@@ -26,8 +26,8 @@
 
 #define MAP_FLAGS	((u64)(VFIO_FLAG_WRITE | UIOMMU_FLAG_KEEP))
 
-static_assert(VFIO_FLAG_WRITE == UIOMMU_WRITE &&
-	      UIOMMU_FLAG_KEEP == UIOMMU_KEEP);
+static_assert(VFIO_FLAG_WRITE == UIOMMU_WRITE);
+static_assert(UIOMMU_FLAG_KEEP == UIOMMU_KEEP);
 
 static int map_one(struct uiommu_owner *owner, const struct vfio_dma_map *arg)
 {

@@ -372,7 +372,7 @@ static unsigned long num_contiguous(struct page **pages, unsigned long npages)
 
 	for (n = 0; npages - n >= 32; n += 32) {
 		diff = 0;
-		unrolled_full
+		unrolled_count(32)
 		for (i = 0; i < 32; i++)
 			diff |= (unsigned long)pages[n + i] ^
 				(unsigned long)(pages[0] + n + i);
