@@ -42,7 +42,7 @@ for s in $(echo "$sets" | tr , ' '); do
 	scale) run ./dmabench -b "$backends$floor" -d "$edu" scale 100 1000 10000 60000 ;;
 	million) run ./dmabench -b "$backends" -d "$edu" scale 1000000 ;;
 	batch) run ./dmabench -b "$backends" -d "$edu" batch ;;
-	threads) run ./dmabench -b "$backends" -d "$edu" threads ;;
+	threads) run ./dmabench -b "$backends" -d "$edu" -r 5 threads ;;
 	setup) run ./dmabench -b "$backends" -d "$edu" -r 5 setup ;;
 	irq) for b in $(echo "$backends,uio" | tr , ' '); do run ./irqbench -b "$b" -d "$edu"; done ;;
 	cfg) for b in $(echo "$backends" | tr , ' '); do run ./cfgbench -b "$b" -d "$edu"; done ;;
