@@ -4,6 +4,7 @@
  */
 #include <kunit/test.h>
 #include <linux/bitmap.h>
+#include <linux/cleanup.h>
 #include <linux/limits.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
@@ -21,7 +22,6 @@ static void put_space(void *space)
 
 	/* The records go with the test. */
 	s->mappings = RB_ROOT;
-	mutex_unlock(&s->iova_lock);
 	uiommu_space_put(s);
 }
 
@@ -30,7 +30,6 @@ static struct uiommu_space *new_space(struct kunit *test)
 	struct uiommu_space *space = uiommu_space_create();
 
 	KUNIT_ASSERT_NOT_NULL(test, space);
-	mutex_lock(&space->iova_lock);
 	kunit_add_action_or_reset(test, put_space, space);
 	return space;
 }
@@ -61,10 +60,18 @@ static void give(struct uiommu_space *space, struct uiommu_mapping *m)
 {
 	struct rb_node *prev = rb_prev(&m->node);
 
+	guard(mutex)(&space->iova_lock);
 	uiommu_freed(space, m);
 	if (m == space->top)
 		space->top = prev ? to_mapping(prev) : NULL;
 	rb_erase(&m->node, &space->mappings);
+}
+
+static int try(struct uiommu_space *space, unsigned long vaddr, u64 size,
+	       u64 max, u64 *iova)
+{
+	guard(mutex)(&space->iova_lock);
+	return uiommu_choose(space, vaddr, size, max, iova);
 }
 
 static u64 choose(struct kunit *test, struct uiommu_space *space,
@@ -72,8 +79,7 @@ static u64 choose(struct kunit *test, struct uiommu_space *space,
 {
 	u64 iova = U64_MAX;
 
-	KUNIT_EXPECT_EQ(test, 0, uiommu_choose(space, vaddr, size, U64_MAX,
-					       &iova));
+	KUNIT_EXPECT_EQ(test, 0, try(space, vaddr, size, U64_MAX, &iova));
 	return iova;
 }
 
@@ -112,7 +118,8 @@ static void around_avoided(struct kunit *test)
 	KUNIT_EXPECT_LT(test, iova, 0x08000000);
 	take(test, space, iova, PAGES(20000));
 
-	uiommu_choose_anew(space);
+	scoped_guard(mutex, &space->iova_lock)
+		uiommu_choose_anew(space);
 	take(test, space, choose(test, space, 0, PAGE_SIZE), PAGE_SIZE);
 	choose(test, space, 0, PAGE_SIZE);
 	KUNIT_EXPECT_GT(test, space->hints[0], 0);
@@ -132,13 +139,13 @@ static void windows(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, PAGES(16), choose(test, space, 0, PAGES(8)));
 	KUNIT_EXPECT_EQ(test, PAGES(32), choose(test, space, 0, PAGES(9)));
 	KUNIT_EXPECT_EQ(test, PAGES(32), choose(test, space, 0, PAGES(32)));
-	KUNIT_EXPECT_EQ(test, -ENOSPC, uiommu_choose(space, 0, PAGES(33),
-						     U64_MAX, &iova));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, try(space, 0, PAGES(33), U64_MAX,
+					   &iova));
 	m = take(test, space, PAGES(16), PAGES(8));
 	KUNIT_EXPECT_EQ(test, PAGES(32), choose(test, space, 0, PAGE_SIZE));
 	take(test, space, PAGES(32), PAGES(32));
-	KUNIT_EXPECT_EQ(test, -ENOSPC, uiommu_choose(space, 0, PAGE_SIZE,
-						     U64_MAX, &iova));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, try(space, 0, PAGE_SIZE, U64_MAX,
+					   &iova));
 	give(space, m);
 	KUNIT_EXPECT_EQ(test, PAGES(16), choose(test, space, 0, PAGES(8)));
 }
@@ -170,14 +177,13 @@ static void limits(struct kunit *test)
 	u64 iova;
 
 	take(test, space, PAGE_SIZE, PAGES(9));
-	KUNIT_EXPECT_EQ(test, -ENOSPC, uiommu_choose(space, 0, PAGE_SIZE,
-						     PAGES(11) - 2, &iova));
-	KUNIT_EXPECT_EQ(test, -ENOSPC, uiommu_choose(space, 0, PAGES(2),
-						     PAGES(11) - 1, &iova));
-	KUNIT_EXPECT_EQ(test, -ENOSPC, uiommu_choose(space, 0, PAGE_SIZE, 1,
-						     &iova));
-	KUNIT_EXPECT_EQ(test, 0, uiommu_choose(space, 0, PAGE_SIZE,
-					       PAGES(11) - 1, &iova));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, try(space, 0, PAGE_SIZE, PAGES(11) - 2,
+					   &iova));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, try(space, 0, PAGES(2), PAGES(11) - 1,
+					   &iova));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, try(space, 0, PAGE_SIZE, 1, &iova));
+	KUNIT_EXPECT_EQ(test, 0, try(space, 0, PAGE_SIZE, PAGES(11) - 1,
+				     &iova));
 	KUNIT_EXPECT_EQ(test, PAGES(10), iova);
 
 	/* The top page is one like the others. */
@@ -244,8 +250,8 @@ static void at_random(struct kunit *test)
 			if (p % align == (vaddr >> PAGE_SHIFT) % align &&
 			    find_next_bit(book->used, p + n, p) >= p + n)
 				break;
-		ret = uiommu_choose(space, vaddr, PAGES(n),
-				    START + PAGES(BOOK) - 1, &iova);
+		ret = try(space, vaddr, PAGES(n), START + PAGES(BOOK) - 1,
+			  &iova);
 		if (p + n > BOOK) {
 			KUNIT_ASSERT_EQ(test, -ENOSPC, ret);
 			continue;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* dmabench - cost of giving memory to a device, by backend. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ static void usage(void)
 	       "  region [SIZE...]  map and unmap one region, for each kind of memory\n"
 	       "  scale [N...]      N single-page mappings, last 1000 of them timed\n"
 	       "  batch             1024 mappings in a call, adjacent and not\n"
+	       "  threads           maps and unmaps in a second, by one thread and two\n"
 	       "  setup             from nothing to the first mapping, step by step\n"
 	       "  verify            let the edu device DMA through a mapping\n");
 	exit(2);
@@ -294,6 +296,93 @@ static void cmd_batch(void)
 	rig_free(&b);
 }
 
+/* ---- threads ---- */
+
+#define THREAD_SIZE	65536u
+
+struct thread {
+	struct rig_dev *d;
+	pthread_t id;
+	char *va;
+	uint64_t iova;
+	int cpu;
+	uint32_t *stop;
+	uint64_t done;
+};
+
+static void *map_and_unmap(void *arg)
+{
+	struct thread *t = arg;
+
+	rig_pin_cpu(t->cpu);
+	while (!rig_load(t->stop)) {
+		rig_must(t->d->be->map(t->d, t->va, t->iova, THREAD_SIZE,
+				       RIG_R | RIG_W), "map");
+		rig_must(t->d->be->unmap(t->d, t->iova, THREAD_SIZE), "unmap");
+		t->done++;
+	}
+	return NULL;
+}
+
+/* Pairs of map and unmap in a second, by threads with memory of their own */
+static uint64_t pairs(struct rig_dev *d, const struct rig_buf *b, int num)
+{
+	struct thread t[2];
+	uint64_t start, sum = 0;
+	uint32_t stop = 0;
+
+	start = rig_now();
+	for (int i = 0; i < num; i++) {
+		t[i] = (struct thread){
+			.d = d,
+			.va = b->va + i * THREAD_SIZE,
+			.iova = IOVA_BASE + i * (UINT64_C(1) << 30),
+			.cpu = i,
+			.stop = &stop,
+		};
+		if (pthread_create(&t[i].id, NULL, map_and_unmap, &t[i]))
+			rig_die("thread");
+	}
+	usleep(1000000);
+	rig_store(&stop, 1);
+	for (int i = 0; i < num; i++) {
+		pthread_join(t[i].id, NULL);
+		sum += t[i].done;
+	}
+	return sum * 1000000000 / (rig_now() - start);
+}
+
+/* In turn, and the median: this is time, not instructions. */
+static void threads_one(const struct rig_backend *be, const struct rig_buf *b)
+{
+	uint64_t *v[2] = { calloc((size_t)reps, 8), calloc((size_t)reps, 8) };
+	char what[160];
+	struct rig_dev d;
+
+	rig_must(rig_open(&d, be, bdf), be->name);
+	for (int i = 0; i < reps; i++)
+		for (int num = 1; num <= 2; num++)
+			v[num - 1][i] = pairs(&d, b, num);
+	rig_close(&d);
+	for (int num = 1; num <= 2; num++) {
+		struct rig_stat s = rig_stat(v[num - 1], (size_t)reps);
+
+		snprintf(what, sizeof(what), "cmd=threads threads=%d", num);
+		rig_print("dmabench", be->name, what, &s);
+		free(v[num - 1]);
+	}
+}
+
+static void cmd_threads(void)
+{
+	struct rig_buf b;
+
+	rig_must(rig_alloc(&b, MEM_4K_SCATTERED, 2 * THREAD_SIZE), "memory");
+	for (int k = 0; k < nlist; k++)
+		threads_one(list[k], &b);
+	rig_free(&b);
+}
+
 /* ---- setup ---- */
 
 static void print_step(const struct rig_backend *be, const char *what,
@@ -466,6 +555,8 @@ int main(int argc, char **argv)
 		cmd_scale(argc - optind, argv + optind);
 	else if (!strcmp(cmd, "batch"))
 		cmd_batch();
+	else if (!strcmp(cmd, "threads"))
+		cmd_threads();
 	else if (!strcmp(cmd, "setup"))
 		cmd_setup();
 	else if (!strcmp(cmd, "verify"))
