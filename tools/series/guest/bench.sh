@@ -9,7 +9,8 @@ out=/tmp/out
 # Periodic work that would land in a measurement
 echo 4000000000 > /sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs
 echo 3600 > /proc/sys/vm/stat_interval
-for p in vfio_iommu_type1/parameters/allow_unsafe_interrupts uiommu/parameters/allow_unsafe_interrupts; do
+for p in vfio_iommu_type1/parameters/allow_unsafe_interrupts iommufd/parameters/allow_unsafe_interrupts \
+	uiommu/parameters/allow_unsafe_interrupts; do
 	[ ! -w /sys/module/$p ] || echo Y > /sys/module/$p
 done
 
