@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory that goes away: a mapping ends when its process unmaps or moves any of
- * the memory behind it, or exits.
+ * the memory behind it.  Not when it exits: its memory goes before its files, and
+ * the device is stopped when the last of those is closed.
  *
  * The pages are pinned, so the kernel would not mind if a device went on to use
  * them.  But the process means something else by that address from then on, and
@@ -193,13 +194,6 @@ static void watch_end(struct mmu_notifier *mn,
 	}
 }
 
-/* The process exits, or replaces its memory by exec. */
-static void watch_release(struct mmu_notifier *mn, struct mm_struct *mm)
-{
-	while (lose_some(to_watch(mn), 0, ULONG_MAX))
-		cond_resched();
-}
-
 static struct mmu_notifier *watch_alloc(struct mm_struct *mm)
 {
 	struct uiommu_watch *watch;
@@ -219,7 +213,6 @@ static void watch_free(struct mmu_notifier *mn)
 }
 
 static const struct mmu_notifier_ops watch_ops = {
-	.release = watch_release,
 	.invalidate_range_start = watch_start,
 	.invalidate_range_end = watch_end,
 	.alloc_notifier = watch_alloc,

@@ -104,8 +104,7 @@
  *
  * VFIO_DMA_MAP_IOVA pins the buffer and maps it; it works before any device is
  * attached.  When the process unmaps (munmap() or mmap() over it) or moves
- * (mremap()) any part of the buffer, or its address space goes with exit or
- * execve(), the whole mapping is removed, as the device would go on with memory
+ * (mremap()) any part of the buffer, the whole mapping is removed, as the device would go on with memory
  * that the process does not have any more; before the next request on the space
  * begins, at the latest.
  * madvise(), mprotect(), fork() and what the kernel itself moves remove nothing;

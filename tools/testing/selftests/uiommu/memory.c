@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory that goes away: mappings end when the process unmaps or moves what is
- * behind them, or exits, and for no other reason.
+ * behind them, and for no other reason.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,15 +21,6 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE	25
 #endif
-
-/* What an exec test turns into: it has the fds, and waits for the end. */
-static void __attribute__((constructor)) after_exec(void)
-{
-	if (!getenv("UIOMMU_TEST_EXEC"))
-		return;
-	for (;;)
-		pause();
-}
 
 FIXTURE(memory)
 {
@@ -319,64 +308,6 @@ TEST_F_TIMEOUT(memory, is_no_more_in_the_way, TEST_SECONDS)
 	EXPECT_EQ(-EADDRNOTAVAIL, domain_set(self->dev.fd, self->dev.space));
 	ASSERT_EQ(0, munmap(self->mem, self->len));
 	EXPECT_EQ(0, domain_set(self->dev.fd, self->dev.space));
-}
-
-/* The process that mapped exits or becomes another program; the files stay. */
-TEST_F_TIMEOUT(memory, goes_with_the_process, TEST_SECONDS)
-{
-	__u64 before = mappings(self->fd);
-	int how, status, up[2];
-	pid_t child;
-	char c;
-
-	for (how = 0; how < 3; how++) {
-		ASSERT_EQ(0, pipe2(up, O_CLOEXEC));
-		child = fork();
-		if (!child) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			if (dma_map(self->fd, self->mem, IOVA_A, self->len, 0))
-				_exit(1);
-			if (how == 0)
-				_exit(0);
-			if (how == 1) {
-				setenv("UIOMMU_TEST_EXEC", "", 1);
-				fcntl(self->dev.fd, F_SETFD, 0);
-				fcntl(self->dev.space, F_SETFD, 0);
-				execl("/proc/self/exe", "memory", NULL);
-				_exit(2);
-			}
-			if (write(up[1], "", 1) != 1)
-				_exit(3);
-			for (;;)
-				pause();
-		}
-		close(up[1]);
-		if (how == 0) {
-			ASSERT_EQ(0, read(up[0], &c, 1));
-		}
-		/* A byte when it is mapped, the end when that is gone again */
-		if (how == 2) {
-			ASSERT_EQ(1, read(up[0], &c, 1));
-			EXPECT_EQ(before + 1, mappings(self->fd));
-		}
-		if (how == 1) {
-			EXPECT_EQ(0, read(up[0], &c, 1));
-		} else {
-			kill(child, SIGKILL);
-			ASSERT_EQ(child, waitpid(child, &status, 0));
-		}
-		EXPECT_EQ(before, mappings(self->fd)) {
-			TH_LOG("end %d", how);
-		}
-		EXPECT_EQ(-ENXIO, dma_unmap(self->fd, IOVA_A, self->len));
-		if (how == 1) {
-			/* It was that program that ran meanwhile. */
-			EXPECT_EQ(0, waitpid(child, &status, WNOHANG));
-			kill(child, SIGKILL);
-			ASSERT_EQ(child, waitpid(child, &status, 0));
-		}
-		close(up[0]);
-	}
 }
 
 /* Very many at once */
