@@ -110,14 +110,27 @@ static struct uiommu_mapping *before(struct uiommu_mapping *m)
 }
 
 /* Take the IOVA for a record, or say why not. */
-static int reserve(struct uiommu_space *space, struct uiommu_mapping *new)
+int uiommu_record_reserve(struct uiommu_space *space,
+			  struct uiommu_mapping *new)
 {
-	guard(mutex)(&space->iova_lock);
+	lockdep_assert_held(&space->iova_lock);
 
 	if (!uiommu_windows_hold(space->windows, uiommu_first(new),
 				 uiommu_last(new)))
 		return -EADDRNOTAVAIL;
 	return insert(space, new);
+}
+
+/* Give the IOVA of a record back. */
+void uiommu_record_remove(struct uiommu_space *space, struct uiommu_mapping *m)
+{
+	lockdep_assert_held(&space->iova_lock);
+
+	uiommu_freed(space, m);
+	if (m == space->top)
+		space->top = before(m);
+	rb_erase(&m->node, &space->mappings);
+	space->num_mappings--;
 }
 
 /* Take the lowest IOVA up to @max for a record, or say why not. */
@@ -128,7 +141,7 @@ static int reserve_lowest(struct uiommu_space *space,
 	u64 iova;
 	int ret;
 
-	guard(mutex)(&space->iova_lock);
+	lockdep_assert_held(&space->iova_lock);
 
 	ret = uiommu_choose(space, vaddr, uiommu_size(new), max, &iova);
 	if (ret)
@@ -137,23 +150,41 @@ static int reserve_lowest(struct uiommu_space *space,
 	return insert(space, new);
 }
 
-/* The mapping is made; -EFAULT when its memory went away meanwhile. */
-static int publish(struct uiommu_owner *owner, struct uiommu_mapping *m)
+/**
+ * uiommu_publish - mappings are made: from here on they are for anybody to unmap
+ * @owner: the file they are made through
+ * @m: their records
+ * @num: number of them
+ *
+ * Return: how many of the first; the next one lost its memory meanwhile.
+ */
+u32 uiommu_publish(struct uiommu_owner *owner, struct uiommu_mapping **m,
+		   u32 num)
 {
 	struct uiommu_space *space = owner->space;
+	long npages = 0;
+	u32 i;
 
-	atomic_long_add(m->npages, &space->pinned);
+	for (i = 0; i < num; i++)
+		npages += m[i]->npages;
+	atomic_long_add(npages, &space->pinned);
 	if (owner->locked_pages)
-		atomic_long_add(m->npages, owner->locked_pages);
+		atomic_long_add(npages, owner->locked_pages);
 
-	/* From here on it is for anybody to unmap. */
-	guard(mutex)(&space->iova_lock);
-	if (m->watched && !uiommu_watch_live(m)) {
-		m->state = UIOMMU_DYING;
-		return -EFAULT;
+	scoped_guard(mutex, &space->iova_lock) {
+		for (i = 0; i < num; i++) {
+			if (m[i]->watched && !uiommu_watch_live(m[i]))
+				break;
+			npages -= m[i]->npages;
+			m[i]->state = UIOMMU_LIVE;
+		}
 	}
-	m->state = UIOMMU_LIVE;
-	return 0;
+	if (npages) {
+		atomic_long_sub(npages, &space->pinned);
+		if (owner->locked_pages)
+			atomic_long_sub(npages, owner->locked_pages);
+	}
+	return i;
 }
 
 /*
@@ -200,13 +231,38 @@ static void withdraw(struct uiommu_space *space, struct uiommu_mapping *list)
 
 	guard(mutex)(&space->iova_lock);
 	for (m = list; m; m = m->next) {
-		uiommu_freed(space, m);
-		if (m == space->top)
-			space->top = before(m);
-		rb_erase(&m->node, &space->mappings);
-		space->num_mappings--;
+		uiommu_record_remove(space, m);
 		cond_resched();
 	}
+}
+
+/**
+ * struct refund - what a payer gets back
+ * @num: mappings
+ * @pinned: pages that are no longer counted as mapped
+ * @charged: pages
+ */
+struct refund {
+	unsigned long num;
+	unsigned long pinned;
+	unsigned long charged;
+};
+
+/* The last access to @payer and its owner for these mappings */
+static void settle(struct uiommu_payer *payer, const struct refund *refund)
+{
+	struct uiommu_owner *owner = payer->owner;
+
+	atomic_long_sub(refund->pinned, &owner->space->pinned);
+	if (owner->locked_pages)
+		atomic_long_sub(refund->pinned, owner->locked_pages);
+	uiommu_uncharge(payer, refund->charged);
+	uiommu_payer_put(payer, refund->num);
+
+	/* The owner may go once it counts to 0. */
+	guard(spinlock)(&owner->payers_lock);
+	if (!atomic_long_sub_return(refund->num, &owner->num_mappings))
+		wake_up(&owner->settled);
 }
 
 /**
@@ -221,6 +277,7 @@ static void withdraw(struct uiommu_space *space, struct uiommu_mapping *list)
 int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list)
 {
 	struct uiommu_mapping *m, *next;
+	struct refund refund = {};
 	int ret = 0;
 
 	if (!list)
@@ -228,31 +285,25 @@ int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list)
 	withdraw(space, list);
 
 	for (m = list; m; m = next) {
-		struct uiommu_owner *owner = m->payer->owner;
-		unsigned long refund = m->npages;
+		struct uiommu_payer *payer = m->payer;
 
 		next = m->next;
+		refund.num++;
+		refund.charged += m->npages;
+		if (m->state == UIOMMU_DYING)
+			refund.pinned += m->npages;
 		if (m->stuck) {
-			refund -= uiommu_pinned_size(m) >> PAGE_SHIFT;
+			refund.charged -= uiommu_pinned_size(m) >> PAGE_SHIFT;
 			ret = -EIO;
 		} else {
 			uiommu_unpin(m);
 		}
 		uiommu_extents_free(m);
-		if (m->state == UIOMMU_DYING) {
-			atomic_long_sub(m->npages, &space->pinned);
-			if (owner->locked_pages)
-				atomic_long_sub(m->npages, owner->locked_pages);
-		}
-		uiommu_uncharge(m->payer, refund);
-		uiommu_payer_put(m->payer);
 		kfree(m);
-
-		/* The last access: the owner may go once it counts to 0. */
-		spin_lock(&owner->payers_lock);
-		if (atomic_long_dec_and_test(&owner->num_mappings))
-			wake_up(&owner->settled);
-		spin_unlock(&owner->payers_lock);
+		if (!next || next->payer != payer) {
+			settle(payer, &refund);
+			refund = (struct refund) {};
+		}
 		cond_resched();
 	}
 	return ret;
@@ -276,24 +327,58 @@ struct request {
 	unsigned int flags;
 };
 
+/* Whole pages that wrap neither in the process nor in IOVA? */
+bool uiommu_range_valid(u64 vaddr, u64 iova, u64 size)
+{
+	unsigned long vlast;
+	u64 last;
+
+	return size && PAGE_ALIGNED(vaddr | iova | size) &&
+	       size >> PAGE_SHIFT <= U32_MAX &&
+	       !check_add_overflow(iova, size - 1, &last) &&
+	       !check_add_overflow(vaddr, size - 1, &vlast);
+}
+
+/* A record that is charged to @payer, or NULL. */
+struct uiommu_mapping *uiommu_record_create(struct uiommu_payer *payer,
+					    u64 iova, u64 size,
+					    unsigned int flags)
+{
+	bool watched = !(flags & UIOMMU_KEEP);
+	struct uiommu_mapping *m;
+
+	m = kzalloc(watched ? sizeof(*m) : UIOMMU_UNWATCHED_SIZE,
+		    GFP_KERNEL_ACCOUNT);
+	if (!m)
+		return NULL;
+	m->page = iova >> PAGE_SHIFT;
+	m->npages = size >> PAGE_SHIFT;
+	m->state = UIOMMU_RESERVED;
+	m->write = flags & UIOMMU_WRITE;
+	m->watched = watched;
+	m->payer = payer;
+	return m;
+}
+
+static int reserve(struct uiommu_space *space, struct uiommu_mapping *m,
+		   const struct request *r)
+{
+	guard(mutex)(&space->iova_lock);
+	return r->max ? reserve_lowest(space, m, r->vaddr, r->max) :
+			uiommu_record_reserve(space, m);
+}
+
 static int map(struct uiommu_owner *owner, const struct request *r)
 {
-	bool watched = !(r->flags & UIOMMU_KEEP);
 	struct uiommu_space *space = owner->space;
 	struct uiommu_payer *payer;
 	struct uiommu_mapping *m;
-	unsigned long vlast;
-	u64 last;
 	int ret;
 
-	if (!r->size || !PAGE_ALIGNED(r->vaddr | r->iova | r->size) ||
-	    r->size >> PAGE_SHIFT > U32_MAX)
-		return -EINVAL;
-	if (check_add_overflow(r->iova, r->size - 1, &last) ||
-	    check_add_overflow(r->vaddr, r->size - 1, &vlast))
+	if (!uiommu_range_valid(r->vaddr, r->iova, r->size))
 		return -EINVAL;
 
-	payer = uiommu_payer_get(owner);
+	payer = uiommu_payer_get(owner, 1);
 	if (!payer)
 		return -ENOMEM;
 
@@ -302,24 +387,16 @@ static int map(struct uiommu_owner *owner, const struct request *r)
 		goto err_payer;
 
 	ret = -ENOMEM;
-	m = kzalloc(watched ? sizeof(*m) : UIOMMU_UNWATCHED_SIZE,
-		    GFP_KERNEL_ACCOUNT);
+	m = uiommu_record_create(payer, r->iova, r->size, r->flags);
 	if (!m)
 		goto err_charge;
-	m->page = r->iova >> PAGE_SHIFT;
-	m->npages = r->size >> PAGE_SHIFT;
-	m->state = UIOMMU_RESERVED;
-	m->write = r->flags & UIOMMU_WRITE;
-	m->watched = watched;
-	m->payer = payer;
 
-	ret = r->max ? reserve_lowest(space, m, r->vaddr, r->max) :
-		       reserve(space, m);
+	ret = reserve(space, m, r);
 	if (ret)
 		goto err_free;
 	atomic_long_inc(&owner->num_mappings);
 
-	if (watched) {
+	if (m->watched) {
 		ret = uiommu_watch_begin(m, r->vaddr);
 		if (ret)
 			goto err_destroy;
@@ -328,11 +405,11 @@ static int map(struct uiommu_owner *owner, const struct request *r)
 	/* Nobody else can unmap it yet. */
 	if (!ret && r->answer && put_user(uiommu_first(m), r->answer))
 		ret = -EFAULT;
-	if (!ret)
-		ret = publish(owner, m);
+	if (!ret && !uiommu_publish(owner, &m, 1))
+		ret = -EFAULT;
 	if (!ret)
 		return 0;
-	if (watched)
+	if (m->watched)
 		uiommu_watch_end(m);
 err_destroy:
 	m->next = NULL;
@@ -344,7 +421,7 @@ err_free:
 err_charge:
 	uiommu_uncharge(payer, r->size >> PAGE_SHIFT);
 err_payer:
-	uiommu_payer_put(payer);
+	uiommu_payer_put(payer, 1);
 	return ret;
 }
 
@@ -416,8 +493,20 @@ static bool claim(struct uiommu_mapping *m, struct uiommu_mapping ***tail)
 	return true;
 }
 
+/* As uiommu_find_from(); most often it is the one behind @near. */
+static struct uiommu_mapping *find_near(struct uiommu_space *space,
+					struct uiommu_mapping *near, u64 first)
+{
+	struct rb_node *node = near ? rb_next(&near->node) : NULL;
+
+	if (node && uiommu_first(to_mapping(node)) == first)
+		return to_mapping(node);
+	return uiommu_find_from(space, first);
+}
+
 /* Claim every mapping in a range, or none. */
 static int claim_range(struct uiommu_space *space, u64 first, u64 last,
+		       struct uiommu_mapping *near,
 		       struct uiommu_mapping ***tail)
 {
 	struct uiommu_mapping *m, *start;
@@ -425,7 +514,7 @@ static int claim_range(struct uiommu_space *space, u64 first, u64 last,
 
 	guard(mutex)(&space->iova_lock);
 
-	start = uiommu_find_from(space, first);
+	start = find_near(space, near, first);
 	if (start && uiommu_first(start) > last)
 		start = NULL;
 
@@ -455,11 +544,13 @@ static int claim_range(struct uiommu_space *space, u64 first, u64 last,
  * @space: the address space
  * @iova: first address, a multiple of PAGE_SIZE
  * @size: bytes, a multiple of PAGE_SIZE, not 0
- * @tail: end of the list that uiommu_unmap_finish() gets, moved on
+ * @near: the last one on the list that uiommu_unmap_finish() gets, or NULL
+ * @tail: the end of that list, moved on
  *
  * Return: 0 or as uiommu_unmap(), then nothing was claimed.
  */
 int uiommu_unmap_begin(struct uiommu_space *space, u64 iova, u64 size,
+		       struct uiommu_mapping *near,
 		       struct uiommu_mapping ***tail)
 {
 	u64 last;
@@ -467,7 +558,7 @@ int uiommu_unmap_begin(struct uiommu_space *space, u64 iova, u64 size,
 	if (!size || !PAGE_ALIGNED(iova | size) ||
 	    check_add_overflow(iova, size - 1, &last))
 		return -EINVAL;
-	return claim_range(space, iova, last, tail);
+	return claim_range(space, iova, last, near, tail);
 }
 
 /**
@@ -507,7 +598,7 @@ int uiommu_unmap(struct uiommu_space *space, u64 iova, u64 size)
 	struct uiommu_mapping *list = NULL, **tail = &list;
 	int ret;
 
-	ret = uiommu_unmap_begin(space, iova, size, &tail);
+	ret = uiommu_unmap_begin(space, iova, size, NULL, &tail);
 	return ret ?: uiommu_unmap_finish(space, list);
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_unmap, "UIOMMU");

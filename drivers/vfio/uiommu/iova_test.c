@@ -278,4 +278,5 @@ static struct kunit_suite iova_suite = {
 	.name = "uiommu-iova",
 	.test_cases = iova_cases,
 };
+
 kunit_test_suite(iova_suite);

@@ -24,28 +24,13 @@
 /* Mappings of a batch that are copied in, and unmapped with one sync. */
 #define BATCH_ENTRIES	1024
 
-#define MAP_FLAGS	((u64)(VFIO_FLAG_WRITE | UIOMMU_FLAG_KEEP))
-
-static_assert(VFIO_FLAG_WRITE == UIOMMU_WRITE);
-static_assert(UIOMMU_FLAG_KEEP == UIOMMU_KEEP);
-
-static int map_one(struct uiommu_owner *owner, const struct vfio_dma_map *arg)
-{
-	if (arg->flags & ~MAP_FLAGS)
-		return -EOPNOTSUPP;
-	if (arg->vaddr > ULONG_MAX)
-		return -EINVAL;
-	return uiommu_map(owner, arg->vaddr, arg->dmaaddr, arg->size,
-			  arg->flags);
-}
-
 static int ioctl_map(struct uiommu_owner *owner, void __user *uarg)
 {
 	struct vfio_dma_map arg;
 
 	if (copy_from_user(&arg, uarg, sizeof(arg)))
 		return -EFAULT;
-	return map_one(owner, &arg);
+	return uiommu_map_entry(owner, &arg);
 }
 
 static int ioctl_map_lowest(struct uiommu_owner *owner, void __user *uarg)
@@ -54,7 +39,7 @@ static int ioctl_map_lowest(struct uiommu_owner *owner, void __user *uarg)
 	struct uiommu_map arg;
 	int ret;
 
-	ret = uiommu_copy_arg(&arg, sizeof(arg), MAP_FLAGS, uarg);
+	ret = uiommu_copy_arg(&arg, sizeof(arg), UIOMMU_MAP_FLAGS, uarg);
 	if (ret)
 		return ret;
 	if (arg.vaddr > ULONG_MAX)
@@ -70,57 +55,9 @@ static int ioctl_unmap(struct uiommu_owner *owner, void __user *uarg)
 
 	if (copy_from_user(&arg, uarg, sizeof(arg)))
 		return -EFAULT;
-	if (arg.flags & ~MAP_FLAGS)
+	if (arg.flags & ~(u64)UIOMMU_MAP_FLAGS)
 		return -EOPNOTSUPP;
 	return uiommu_unmap(owner->space, arg.dmaaddr, arg.size);
-}
-
-/* Both return the error of the first that failed, and count those before it. */
-static int map_batch(struct uiommu_owner *owner,
-		     const struct vfio_dma_map *entries, u32 num, u32 *done)
-{
-	int ret = 0;
-	u32 i;
-
-	for (i = 0; i < num && !ret; i++) {
-		ret = map_one(owner, &entries[i]);
-		*done += !ret;
-		cond_resched();
-	}
-	return ret;
-}
-
-static int unmap_entry(struct uiommu_owner *owner,
-		       const struct vfio_dma_map *entry,
-		       struct uiommu_mapping ***tail)
-{
-	if (entry->flags & ~MAP_FLAGS)
-		return -EOPNOTSUPP;
-	return uiommu_unmap_begin(owner->space, entry->dmaaddr, entry->size,
-				  tail);
-}
-
-static int unmap_batch(struct uiommu_owner *owner,
-		       const struct vfio_dma_map *entries, u32 num, u32 *done)
-{
-	struct uiommu_mapping *list = NULL, **tail = &list;
-	int ret = 0, failed;
-	u32 i;
-
-	for (i = 0; i < num && !ret; i++) {
-		ret = unmap_entry(owner, &entries[i], &tail);
-		if (ret && list) {
-			/* What stands in its way may be of this batch. */
-			ret = uiommu_unmap_finish(owner->space, list);
-			list = NULL;
-			tail = &list;
-			ret = ret ?: unmap_entry(owner, &entries[i], &tail);
-		}
-		*done += !ret;
-		cond_resched();
-	}
-	failed = uiommu_unmap_finish(owner->space, list);
-	return ret ?: failed;
 }
 
 static int ioctl_batch(struct uiommu_owner *owner, bool map, void __user *uarg)
@@ -159,9 +96,11 @@ static int ioctl_batch(struct uiommu_owner *owner, bool map, void __user *uarg)
 					array_size(n, sizeof(*entries))))
 			ret = -EFAULT;
 		else if (map)
-			ret = map_batch(owner, entries, n, &arg.out_done);
+			ret = uiommu_map_batch(owner, entries, n,
+					       &arg.out_done);
 		else
-			ret = unmap_batch(owner, entries, n, &arg.out_done);
+			ret = uiommu_unmap_batch(owner, entries, n,
+						 &arg.out_done);
 	}
 	/* Again from the beginning would not be the same. */
 	if (ret == -ERESTARTNOINTR && arg.out_done)

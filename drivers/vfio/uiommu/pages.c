@@ -45,7 +45,8 @@
 
 static struct uiommu_payer *find_payer(struct uiommu_owner *owner,
 				       struct mm_struct *mm,
-				       struct user_struct *user)
+				       struct user_struct *user,
+				       unsigned long num)
 {
 	struct uiommu_payer *payer;
 
@@ -55,7 +56,7 @@ static struct uiommu_payer *find_payer(struct uiommu_owner *owner,
 		if (payer->mm == mm && payer->user == user) {
 			/* To the front: others can be many, and dead. */
 			list_move(&payer->link, &owner->payers);
-			payer->users++;
+			payer->users += num;
 			return payer;
 		}
 	}
@@ -73,19 +74,21 @@ static void free_payer(struct uiommu_payer *payer)
 /**
  * uiommu_payer_get - who pays for what the calling process maps now
  * @owner: the file it maps through
+ * @num: number of mappings
  *
  * Context: process context, may sleep; the caller has an mm.
  * Return: the payer, to be given back with uiommu_payer_put(), or NULL when
  * there is no memory.
  */
-struct uiommu_payer *uiommu_payer_get(struct uiommu_owner *owner)
+struct uiommu_payer *uiommu_payer_get(struct uiommu_owner *owner,
+				      unsigned long num)
 {
 	struct uiommu_payer *payer, *fresh, *next;
 	struct mm_struct *mm = current->mm;
 	LIST_HEAD(idle);
 
 	scoped_guard(spinlock, &owner->payers_lock)
-		payer = find_payer(owner, mm, current_user());
+		payer = find_payer(owner, mm, current_user(), num);
 	if (payer)
 		return payer;
 
@@ -95,12 +98,12 @@ struct uiommu_payer *uiommu_payer_get(struct uiommu_owner *owner)
 	fresh->owner = owner;
 	fresh->mm = mm;
 	fresh->user = get_uid(current_user());
-	fresh->users = 1;
+	fresh->users = num;
 	mmgrab(mm);
 
 	scoped_guard(spinlock, &owner->payers_lock) {
 		/* Another thread of the process may have been faster. */
-		payer = find_payer(owner, mm, current_user());
+		payer = find_payer(owner, mm, current_user(), num);
 		if (!payer) {
 			/* Idle ones are few: each holds an mm, perhaps dead. */
 			list_for_each_entry_safe(payer, next, &owner->payers,
@@ -119,18 +122,20 @@ struct uiommu_payer *uiommu_payer_get(struct uiommu_owner *owner)
 }
 
 /**
- * uiommu_payer_put - one mapping less to pay for
+ * uiommu_payer_put - mappings less to pay for
  * @payer: the payer
+ * @num: how many
  *
  * The payer of a living process is kept for its next mapping: to get its watch
  * takes every lock of its memory.
  */
-void uiommu_payer_put(struct uiommu_payer *payer)
+void uiommu_payer_put(struct uiommu_payer *payer, unsigned long num)
 {
 	struct uiommu_owner *owner = payer->owner;
 
 	scoped_guard(spinlock, &owner->payers_lock) {
-		if (--payer->users || atomic_read(&payer->mm->mm_users))
+		payer->users -= num;
+		if (payer->users || atomic_read(&payer->mm->mm_users))
 			return;
 		list_del(&payer->link);
 	}
@@ -515,11 +520,37 @@ static bool is_enough(const struct builder *b, unsigned long npages)
 	       (b->pinned && !(next_iova(b) & (UIOMMU_UNMAP_STEP - 1)));
 }
 
+static unsigned int pin_flags(const struct uiommu_mapping *m)
+{
+	return FOLL_LONGTERM | (m->write ? FOLL_WRITE : 0);
+}
+
+/* -EINTR and -ENOMEM mean what they say. */
+static int pin_error(long npinned)
+{
+	return npinned == -ENOMEM || npinned == -EINTR ? npinned : -EFAULT;
+}
+
+/* What is pinned and could not be mapped, because of @ret */
+static int give_up(struct builder *b, int ret)
+{
+	unsigned int i;
+
+	if (ret == -ENOTRECOVERABLE) {
+		/* Leaked rather than freed too early, and not refunded. */
+		keep_charge(b->m->payer, b->pinned);
+		return -EIO;
+	}
+	for (i = 0; i < b->nents; i++)
+		unpin_run(page_to_pfn(sg_page(&b->sg[i])),
+			  b->sg[i].length >> PAGE_SHIFT, false);
+	return ret;
+}
+
 static int pin_all(struct uiommu_space *space, struct builder *b,
 		   unsigned long vaddr, struct page **pages)
 {
-	unsigned int flags = FOLL_LONGTERM | (b->m->write ? FOLL_WRITE : 0);
-	unsigned int i;
+	unsigned int flags = pin_flags(b->m);
 	int ret = 0;
 
 	while (!ret && b->mapped < b->m->npages) {
@@ -538,21 +569,11 @@ static int pin_all(struct uiommu_space *space, struct builder *b,
 					      npinned, flags, pages);
 		if (npinned > 0)
 			add_pinned(b, pages, npinned);
-		else if (npinned == -ENOMEM || npinned == -EINTR)
-			ret = npinned;
 		else
-			ret = -EFAULT;
+			ret = pin_error(npinned);
 		cond_resched();
 	}
-	if (ret == -ENOTRECOVERABLE) {
-		/* Leaked rather than freed too early, and not refunded. */
-		keep_charge(b->m->payer, b->pinned);
-		return -EIO;
-	}
-	for (i = 0; i < b->nents; i++)
-		unpin_run(page_to_pfn(sg_page(&b->sg[i])),
-			  b->sg[i].length >> PAGE_SHIFT, false);
-	return ret;
+	return give_up(b, ret);
 }
 
 /**
@@ -594,6 +615,62 @@ int uiommu_pin(struct uiommu_space *space, struct uiommu_mapping *m,
 		ret = pin_all(space, &b, vaddr, pages);
 	}
 	trim_extents(space, &b);
+	return ret;
+}
+
+/**
+ * uiommu_pin_together - pin the memory of several reserved mappings and map it
+ * @space: the address space
+ * @m: their records, charged and in state UIOMMU_RESERVED; with the same write
+ * @num: number of them
+ * @vaddr: address in the calling process of the first; the others follow
+ * @pages: room for all of their pages, at most UIOMMU_TOGETHER_PAGES
+ * @sg: as much room, zeroed
+ *
+ * Each is mapped by itself: an I/O page that two of them share could not be
+ * unmapped with one.
+ *
+ * Return: as uiommu_pin(); then some of them may be mapped.
+ */
+int uiommu_pin_together(struct uiommu_space *space, struct uiommu_mapping **m,
+			u32 num, unsigned long vaddr, struct page **pages,
+			struct scatterlist *sg)
+{
+	unsigned long npages = 0, done = 0;
+	int ret = 0;
+	long n;
+	u32 i;
+
+	for (i = 0; i < num; i++)
+		npages += m[i]->npages;
+
+	while (!ret && done < npages) {
+		n = pin_user_pages_fast(vaddr + (done << PAGE_SHIFT),
+					npages - done, pin_flags(m[0]),
+					pages + done);
+		if (n > 0)
+			done += n;
+		else
+			ret = pin_error(n);
+	}
+	for (i = 0; !ret && i < num; i++) {
+		struct builder b = {
+			.m = m[i],
+			.sg = sg,
+			.room = m[i]->npages,
+		};
+
+		add_pinned(&b, pages, m[i]->npages);
+		pages += m[i]->npages;
+		done -= m[i]->npages;
+		ret = map_pinned(space, &b);
+		if (ret)
+			ret = give_up(&b, ret);
+		else
+			trim_extents(space, &b);
+		cond_resched();
+	}
+	unpin_user_pages(pages, done);
 	return ret;
 }
 

@@ -30,6 +30,8 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+struct vfio_dma_map;
+
 /**
  * struct uiommu_range - a range of IOVA
  * @first: first address
@@ -63,8 +65,8 @@ struct uiommu_windows {
  *	map or unmap around its IOMMU work on one piece
  * @domains: struct uiommu_domain, usually one
  * @groups: struct uiommu_group, the attached groups
- * @iova_lock: protects @mappings, @top, @num_mappings, the state of each record, @hints,
- *	@chooses, and for readers @windows
+ * @iova_lock: protects @mappings, @top, @num_mappings, the state of each record,
+ *	@hints, @chooses, and for readers @windows
  * @mappings: every record, by IOVA
  * @top: the one with the highest IOVA: many users go upwards
  * @num_mappings: records in @mappings
@@ -289,24 +291,45 @@ static inline u64 uiommu_last(const struct uiommu_mapping *m)
 }
 
 /* pages.c */
-struct uiommu_payer *uiommu_payer_get(struct uiommu_owner *owner);
-void uiommu_payer_put(struct uiommu_payer *payer);
+
+/* Pages that are pinned at once for several mappings */
+#define UIOMMU_TOGETHER_PAGES	(SZ_2M >> PAGE_SHIFT)
+
+struct uiommu_payer *uiommu_payer_get(struct uiommu_owner *owner,
+				      unsigned long num);
+void uiommu_payer_put(struct uiommu_payer *payer, unsigned long num);
 void uiommu_payers_free(struct uiommu_owner *owner);
 int uiommu_charge(struct uiommu_payer *payer, unsigned long npages);
 void uiommu_uncharge(struct uiommu_payer *payer, unsigned long npages);
 int uiommu_pin(struct uiommu_space *space, struct uiommu_mapping *m,
 	       unsigned long vaddr);
+int uiommu_pin_together(struct uiommu_space *space, struct uiommu_mapping **m,
+			u32 num, unsigned long vaddr, struct page **pages,
+			struct scatterlist *sg);
 void uiommu_unpin(struct uiommu_mapping *m);
 void uiommu_extents_free(struct uiommu_mapping *m);
 u64 uiommu_pinned_size(struct uiommu_mapping *m);
 int uiommu_fill(struct uiommu_domain *domain, struct uiommu_mapping *m);
 
 /* dma.c */
+#define UIOMMU_MAP_FLAGS	(UIOMMU_WRITE | UIOMMU_KEEP)
+
+bool uiommu_range_valid(u64 vaddr, u64 iova, u64 size);
+struct uiommu_mapping *uiommu_record_create(struct uiommu_payer *payer,
+					    u64 iova, u64 size,
+					    unsigned int flags);
+int uiommu_record_reserve(struct uiommu_space *space,
+			  struct uiommu_mapping *new);
+void uiommu_record_remove(struct uiommu_space *space,
+			  struct uiommu_mapping *m);
+u32 uiommu_publish(struct uiommu_owner *owner, struct uiommu_mapping **m,
+		   u32 num);
 int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list);
 int uiommu_map_lowest(struct uiommu_owner *owner, unsigned long vaddr,
 		      u64 size, u64 max, unsigned int flags,
 		      u64 __user *answer);
 int uiommu_unmap_begin(struct uiommu_space *space, u64 iova, u64 size,
+		       struct uiommu_mapping *near,
 		       struct uiommu_mapping ***tail);
 int uiommu_unmap_finish(struct uiommu_space *space,
 			struct uiommu_mapping *list);
@@ -314,6 +337,14 @@ int uiommu_unmap_all(struct uiommu_space *space, struct uiommu_owner *owner,
 		     u64 *num);
 
 struct uiommu_mapping *uiommu_find_from(struct uiommu_space *space, u64 first);
+
+/* batch.c */
+int uiommu_map_entry(struct uiommu_owner *owner,
+		     const struct vfio_dma_map *entry);
+int uiommu_map_batch(struct uiommu_owner *owner,
+		     const struct vfio_dma_map *entry, u32 num, u32 *done);
+int uiommu_unmap_batch(struct uiommu_owner *owner,
+		       const struct vfio_dma_map *entry, u32 num, u32 *done);
 
 /* iova.c */
 int uiommu_choose(struct uiommu_space *space, unsigned long vaddr, u64 size,

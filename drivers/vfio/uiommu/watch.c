@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory that goes away: a mapping ends when its process unmaps or moves any of
- * the memory behind it.  Not when it exits: its memory goes before its files, and
- * the device is stopped when the last of those is closed.
+ * the memory behind it, or exits.
  *
  * The pages are pinned, so the kernel would not mind if a device went on to use
  * them.  But the process means something else by that address from then on, and
@@ -17,17 +16,28 @@
  * pinned, and does not come to life if it was lost meanwhile; and it waits for
  * the end of what was under way when it came.
  *
+ * A process that exits loses its memory before its files.  The close of the last
+ * file stops the device and unmaps; so that no device is cut off in between, what
+ * an exit leaves is looked at when the files are closed, and is what others who
+ * hold them are left with.
+ *
  * Design: original vfio/uiommu, Tom Lyon, Cisco Systems, 2010
  */
+#include <linux/atomic.h>
 #include <linux/cleanup.h>
 #include <linux/err.h>
 #include <linux/interval_tree_generic.h>
+#include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/pid.h>
 #include <linux/rbtree_augmented.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
+#include <linux/wait_bit.h>
 
 #include "private.h"
 
@@ -38,12 +48,21 @@
 /* With a rescuer: unmapping gives back memory of processes that were killed. */
 static struct workqueue_struct *lost_wq;
 
+/* Watches that are not freed yet */
+static atomic_t num_watches = ATOMIC_INIT(0);
+
+/* How often to look whether a process that exits has closed its files */
+#define CLOSING_DELAY	msecs_to_jiffies(10)
+
 /* Mappings that are lost with the lock held once. */
 #define LOSE_AT_ONCE	32
 
 /**
  * struct uiommu_watch - the watched mappings of a process
  * @mn: referenced by each payer of the process
+ * @ref: of @mn, and of @exit_work while that is to be done
+ * @exit_work: what is left when the process exits, or has new memory by exec
+ * @pid: the process
  * @lock: protects what follows, and uiommu_mapping.va of @mappings
  * @mappings: by process address; they may overlap
  * @top: the last of the tree
@@ -55,6 +74,9 @@ static struct workqueue_struct *lost_wq;
  */
 struct uiommu_watch {
 	struct mmu_notifier mn;
+	refcount_t ref;
+	struct delayed_work exit_work;
+	struct pid *pid;
 	spinlock_t lock;		/* the tree of mappings */
 	struct rb_root_cached mappings;
 	struct uiommu_mapping *top;
@@ -194,6 +216,64 @@ static void watch_end(struct mmu_notifier *mn,
 	}
 }
 
+static void put_watch(struct uiommu_watch *watch)
+{
+	if (!refcount_dec_and_test(&watch->ref))
+		return;
+	put_pid(watch->pid);
+	kfree(watch);
+	if (atomic_dec_and_test(&num_watches))
+		wake_up_var(&num_watches);
+}
+
+static bool is_idle(struct uiommu_watch *watch)
+{
+	guard(spinlock)(&watch->lock);
+	return RB_EMPTY_ROOT(&watch->mappings.rb_root);
+}
+
+/* Does a thread of the process exit and have its files yet? */
+static bool is_closing(struct pid *pid)
+{
+	struct task_struct *process, *thread;
+
+	guard(rcu)();
+
+	process = pid_task(pid, PIDTYPE_TGID);
+	if (!process)
+		return false;
+	for_each_thread(process, thread)
+		if (READ_ONCE(thread->flags) & PF_EXITING &&
+		    !READ_ONCE(thread->exit_state))
+			return true;
+	return false;
+}
+
+static void exit_work(struct work_struct *work)
+{
+	struct uiommu_watch *watch = container_of(to_delayed_work(work),
+						  struct uiommu_watch,
+						  exit_work);
+
+	if (!is_idle(watch) && is_closing(watch->pid)) {
+		queue_delayed_work(lost_wq, &watch->exit_work, CLOSING_DELAY);
+		return;
+	}
+	while (lose_some(watch, 0, ULONG_MAX))
+		cond_resched();
+	put_watch(watch);
+}
+
+static void watch_release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	struct uiommu_watch *watch = to_watch(mn);
+
+	if (is_idle(watch))
+		return;
+	refcount_inc(&watch->ref);
+	queue_delayed_work(lost_wq, &watch->exit_work, CLOSING_DELAY);
+}
+
 static struct mmu_notifier *watch_alloc(struct mm_struct *mm)
 {
 	struct uiommu_watch *watch;
@@ -201,6 +281,10 @@ static struct mmu_notifier *watch_alloc(struct mm_struct *mm)
 	watch = kzalloc_obj(*watch, GFP_KERNEL_ACCOUNT);
 	if (!watch)
 		return ERR_PTR(-ENOMEM);
+	atomic_inc(&num_watches);
+	refcount_set(&watch->ref, 1);
+	INIT_DELAYED_WORK(&watch->exit_work, exit_work);
+	watch->pid = get_task_pid(current, PIDTYPE_TGID);
 	spin_lock_init(&watch->lock);
 	watch->mappings = RB_ROOT_CACHED;
 	init_waitqueue_head(&watch->quiet);
@@ -209,10 +293,11 @@ static struct mmu_notifier *watch_alloc(struct mm_struct *mm)
 
 static void watch_free(struct mmu_notifier *mn)
 {
-	kfree(to_watch(mn));
+	put_watch(to_watch(mn));
 }
 
 static const struct mmu_notifier_ops watch_ops = {
+	.release = watch_release,
 	.invalidate_range_start = watch_start,
 	.invalidate_range_end = watch_end,
 	.alloc_notifier = watch_alloc,
@@ -392,6 +477,8 @@ int __init uiommu_watch_start(void)
  */
 void uiommu_watch_exit(void)
 {
-	destroy_workqueue(lost_wq);
 	mmu_notifier_synchronize();
+	/* No mapping is left that an exit_work() would wait for. */
+	wait_var_event(&num_watches, !atomic_read(&num_watches));
+	destroy_workqueue(lost_wq);
 }

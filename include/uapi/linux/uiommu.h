@@ -104,9 +104,11 @@
  *
  * VFIO_DMA_MAP_IOVA pins the buffer and maps it; it works before any device is
  * attached.  When the process unmaps (munmap() or mmap() over it) or moves
- * (mremap()) any part of the buffer, the whole mapping is removed, as the device would go on with memory
- * that the process does not have any more; before the next request on the space
- * begins, at the latest.
+ * (mremap()) any part of the buffer, the whole mapping is removed, as the device
+ * would go on with memory that the process does not have any more; before the next
+ * request on the space begins, at the latest.  When the process exits or calls
+ * execve() while others have the file open, it is removed soon after.
+ *
  * madvise(), mprotect(), fork() and what the kernel itself moves remove nothing;
  * but after MADV_DONTNEED the process finds other pages there than the device.
  *
@@ -437,6 +439,7 @@ struct uiommu_map {
 	__aligned_u64 max;
 	__aligned_u64 out_iova;
 };
+
 /* Both kinds of fd. */
 #define UIOMMU_MAP		_IOWR(';', 0x7a, __u32)
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory that goes away: mappings end when the process unmaps or moves what is
- * behind them, and for no other reason.
+ * behind them, or exits, and for no other reason.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +23,15 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE	25
 #endif
+
+/* What an exec test turns into: it has the fds, and waits for the end. */
+static void __attribute__((constructor)) after_exec(void)
+{
+	if (!getenv("UIOMMU_TEST_EXEC"))
+		return;
+	for (;;)
+		pause();
+}
 
 FIXTURE(memory)
 {
@@ -308,6 +319,91 @@ TEST_F_TIMEOUT(memory, is_no_more_in_the_way, TEST_SECONDS)
 	EXPECT_EQ(-EADDRNOTAVAIL, domain_set(self->dev.fd, self->dev.space));
 	ASSERT_EQ(0, munmap(self->mem, self->len));
 	EXPECT_EQ(0, domain_set(self->dev.fd, self->dev.space));
+}
+
+static void wait_for_mappings(struct __test_metadata *_metadata, int fd,
+			      __u64 num)
+{
+	__u64 end = now_ms() + 20000;
+
+	while (mappings(fd) != num && now_ms() < end)
+		sleep_ms(10);
+	EXPECT_EQ(num, mappings(fd));
+}
+
+static void *wait_always(void *arg)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
+enum end { EXITS, EXECS, IS_KILLED, IS_KILLED_WITH_THREADS, NUM_ENDS };
+
+/* Map, tell so, and come to an end, or wait for one */
+static void map_and_end(int dev, int space, int fd, void *mem, size_t len,
+			int tell, enum end end)
+{
+	pthread_t thread;
+	int i;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (i = 0; end == IS_KILLED_WITH_THREADS && i < 4; i++)
+		if (pthread_create(&thread, NULL, wait_always, NULL))
+			_exit(1);
+	if (dma_map(fd, mem, IOVA_A, len, 0))
+		_exit(2);
+	if (dma_map(fd, mem, IOVA_B, len, UIOMMU_FLAG_KEEP))
+		_exit(3);
+	if (write(tell, "", 1) != 1)
+		_exit(4);
+	if (end == EXITS)
+		_exit(0);
+	if (end == EXECS) {
+		setenv("UIOMMU_TEST_EXEC", "", 1);
+		fcntl(dev, F_SETFD, 0);
+		fcntl(space, F_SETFD, 0);
+		execl("/proc/self/exe", "memory", NULL);
+		_exit(5);
+	}
+	wait_always(NULL);
+}
+
+/* The process that mapped exits or becomes another program; the files stay. */
+TEST_F_TIMEOUT(memory, goes_with_the_process, TEST_SECONDS)
+{
+	__u64 before = mappings(self->fd);
+	int status, up[2];
+	enum end end;
+	pid_t child;
+	char c;
+
+	for (end = EXITS; end < NUM_ENDS; end++) {
+		ASSERT_EQ(0, pipe2(up, O_CLOEXEC));
+		child = fork();
+		if (!child)
+			map_and_end(self->dev.fd, self->dev.space, self->fd,
+				    self->mem, self->len, up[1], end);
+		close(up[1]);
+		ASSERT_EQ(1, read(up[0], &c, 1));
+		if (end != EXITS && end != EXECS) {
+			sleep_ms(100);
+			EXPECT_EQ(before + 2, mappings(self->fd));
+			kill(child, SIGKILL);
+		}
+		if (end != EXECS)
+			ASSERT_EQ(child, waitpid(child, &status, 0));
+		wait_for_mappings(_metadata, self->fd, before + 1);
+		EXPECT_EQ(-ENXIO, dma_unmap(self->fd, IOVA_A, self->len));
+		EXPECT_EQ(0, dma_unmap(self->fd, IOVA_B, self->len));
+		if (end == EXECS) {
+			/* It was that program that ran meanwhile. */
+			EXPECT_EQ(0, waitpid(child, &status, WNOHANG));
+			kill(child, SIGKILL);
+			ASSERT_EQ(child, waitpid(child, &status, 0));
+		}
+		close(up[0]);
+	}
 }
 
 /* Very many at once */
