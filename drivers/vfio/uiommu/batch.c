@@ -28,13 +28,10 @@ static_assert(UIOMMU_FLAG_KEEP == UIOMMU_KEEP);
  * @entry: what was asked for
  * @num: number of them
  * @npages: pages of all
- * @most: pages of the largest
- * @created: so many have a record
- * @watched: so many are watched, if they are to be
- * @reserved: all have their IOVA
- * @m: records
+ * @flags: of all
+ * @m: their records
  * @pages: room for @npages
- * @sg: room for the pages of each, zeroed
+ * @sg: as much
  */
 struct together {
 	struct uiommu_owner *owner;
@@ -42,108 +39,84 @@ struct together {
 	const struct vfio_dma_map *entry;
 	u32 num;
 	u32 npages;
-	u32 most;
-	u32 created;
-	u32 watched;
-	bool reserved;
+	unsigned int flags;
 	struct uiommu_mapping **m;
 	struct page **pages;
 	struct scatterlist *sg;
 };
 
-static bool is_valid(const struct vfio_dma_map *entry)
+/* Valid, and not of those that have to be mapped in pieces */
+static bool is_good(const struct vfio_dma_map *entry)
 {
-	return !(entry->flags & ~(u64)UIOMMU_MAP_FLAGS) &&
-	       entry->vaddr <= ULONG_MAX &&
-	       uiommu_range_valid(entry->vaddr, entry->dmaaddr, entry->size);
+	return entry->vaddr <= ULONG_MAX &&
+	       uiommu_range_valid(entry->vaddr, entry->dmaaddr, entry->size) &&
+	       !((entry->dmaaddr ^ (entry->dmaaddr + entry->size - 1)) &
+		 ~(u64)(UIOMMU_UNMAP_STEP - 1));
 }
 
 /* Take as many of the first entries as can be mapped together. */
 static void take_entries(struct together *t, u32 num)
 {
-	u32 n;
+	const struct vfio_dma_map *e = t->entry;
 
-	for (; t->num < num && is_valid(&t->entry[t->num]); t->num++) {
-		if (t->entry[t->num].size >> PAGE_SHIFT >
-		    UIOMMU_TOGETHER_PAGES - t->npages)
+	if (e->flags & ~(u64)UIOMMU_MAP_FLAGS)
+		return;
+	t->flags = e->flags;
+	for (; t->num < num && is_good(e); t->num++, e++) {
+		if (e->flags != t->flags ||
+		    e->size >> PAGE_SHIFT >
+			    UIOMMU_TOGETHER_PAGES - t->npages)
 			break;
-		n = t->entry[t->num].size >> PAGE_SHIFT;
-		t->npages += n;
-		t->most = max(t->most, n);
+		t->npages += e->size >> PAGE_SHIFT;
 	}
-}
-
-static int create_records(struct together *t)
-{
-	for (; t->created < t->num; t->created++) {
-		const struct vfio_dma_map *e = &t->entry[t->created];
-		struct uiommu_mapping *m;
-
-		m = uiommu_record_create(t->payer, e->dmaaddr, e->size,
-					 e->flags);
-		if (!m)
-			return -ENOMEM;
-		t->m[t->created] = m;
-	}
-	return 0;
 }
 
 static int reserve_all(struct together *t)
 {
 	struct uiommu_space *space = t->owner->space;
-	int ret = 0;
+	int ret;
 	u32 i;
 
 	guard(mutex)(&space->iova_lock);
 
-	for (i = 0; !ret && i < t->num; i++)
+	for (i = 0; i < t->num; i++) {
 		ret = uiommu_record_reserve(space, t->m[i]);
-	if (ret) {
-		for (i--; i; i--)
-			uiommu_record_remove(space, t->m[i - 1]);
-		return ret;
-	}
-	atomic_long_add(t->num, &t->owner->num_mappings);
-	t->reserved = true;
-	return 0;
-}
-
-static int watch_all(struct together *t)
-{
-	int ret;
-
-	for (; t->watched < t->num; t->watched++) {
-		if (!t->m[t->watched]->watched)
-			continue;
-		ret = uiommu_watch_begin(t->m[t->watched],
-					 t->entry[t->watched].vaddr);
 		if (ret)
-			return ret;
+			goto err;
 	}
 	return 0;
+err:
+	while (i--)
+		uiommu_record_remove(space, t->m[i]);
+	return ret;
 }
 
-/* The end of what follows an entry in memory and is written by devices, or not */
+/* The end of what follows an entry in memory */
 static u32 run_end(const struct together *t, u32 first)
 {
 	const struct vfio_dma_map *e = &t->entry[first];
 
 	for (; first + 1 < t->num; first++, e++)
-		if (e[1].vaddr != e->vaddr + e->size ||
-		    t->m[first + 1]->write != t->m[first]->write)
+		if (e[1].vaddr != e->vaddr + e->size)
 			break;
 	return first + 1;
 }
 
 static int pin_all(struct together *t)
 {
+	const struct vfio_dma_map *first, *last;
 	u32 i, end;
 	int ret;
 
 	for (i = 0; i < t->num; i = end) {
 		end = run_end(t, i);
+		first = &t->entry[i];
+		last = &t->entry[end - 1];
 		ret = uiommu_pin_together(t->owner->space, t->m + i, end - i,
-					  t->entry[i].vaddr, t->pages, t->sg);
+					  first->vaddr,
+					  (last->vaddr + last->size -
+					   first->vaddr) >> PAGE_SHIFT,
+					  t->pages, t->sg);
 		if (ret)
 			return ret;
 	}
@@ -151,27 +124,64 @@ static int pin_all(struct together *t)
 }
 
 /* Undo what was done for the mappings from @first on. */
-static void undo(struct together *t, u32 first)
+static void destroy(struct together *t, u32 first)
 {
 	struct uiommu_mapping *list = NULL;
 	u32 i;
 
-	if (!t->reserved) {
-		for (i = 0; i < t->created; i++)
-			kfree(t->m[i]);
-		uiommu_uncharge(t->payer, t->npages);
-		uiommu_payer_put(t->payer, t->num);
-		return;
-	}
 	for (i = t->num; i > first; i--) {
-		struct uiommu_mapping *m = t->m[i - 1];
-
-		if (m->watched && i <= t->watched)
-			uiommu_watch_end(m);
-		m->next = list;
-		list = m;
+		t->m[i - 1]->next = list;
+		list = t->m[i - 1];
 	}
 	uiommu_destroy(t->owner->space, list);
+}
+
+/* Returns how many of the first are mapped. */
+static u32 pin_and_publish(struct together *t)
+{
+	bool watched = t->m[0]->watched;
+	u32 done = 0;
+
+	if (!watched || !uiommu_watch_begin(t->m, t->num)) {
+		if (!pin_all(t))
+			done = uiommu_publish(t->owner, t->m, t->num,
+					      t->npages);
+		if (watched && done < t->num)
+			uiommu_watch_abort(t->m + done, t->num - done);
+	}
+	if (done < t->num)
+		destroy(t, done);
+	return done;
+}
+
+/* Returns how many of the first are mapped. */
+static u32 map_all(struct together *t)
+{
+	u32 i;
+
+	t->payer = uiommu_payer_get(t->owner, t->num);
+	if (!t->payer)
+		return 0;
+	if (uiommu_charge(t->payer, t->npages))
+		goto err_payer;
+	if (!uiommu_records_alloc(t->m, t->num, t->flags))
+		goto err_charge;
+	for (i = 0; i < t->num; i++)
+		uiommu_record_init(t->m[i], t->payer, t->entry[i].vaddr,
+				   t->entry[i].dmaaddr, t->entry[i].size,
+				   t->flags);
+	if (reserve_all(t))
+		goto err_free;
+	atomic_long_add(t->num, &t->owner->num_mappings);
+	return pin_and_publish(t);
+
+err_free:
+	uiommu_records_free(t->m, t->num);
+err_charge:
+	uiommu_uncharge(t->payer, t->npages);
+err_payer:
+	uiommu_payer_put(t->payer, t->num);
+	return 0;
 }
 
 /*
@@ -182,7 +192,6 @@ static u32 map_together(struct uiommu_owner *owner,
 			const struct vfio_dma_map *entry, u32 num, u32 *tried)
 {
 	struct together t = { .owner = owner, .entry = entry };
-	u32 done = 0;
 
 	take_entries(&t, num);
 	*tried = max(t.num, 1);
@@ -194,27 +203,14 @@ static u32 map_together(struct uiommu_owner *owner,
 	struct page **pages __free(kvfree) =
 		kvmalloc_objs(*pages, t.npages, GFP_KERNEL_ACCOUNT);
 	struct scatterlist *sg __free(kvfree) =
-		kvzalloc_objs(*sg, t.most, GFP_KERNEL_ACCOUNT);
+		kvmalloc_objs(*sg, t.npages, GFP_KERNEL_ACCOUNT);
 
 	if (!m || !pages || !sg)
 		return 0;
 	t.m = m;
 	t.pages = pages;
 	t.sg = sg;
-
-	t.payer = uiommu_payer_get(owner, t.num);
-	if (!t.payer)
-		return 0;
-	if (uiommu_charge(t.payer, t.npages)) {
-		uiommu_payer_put(t.payer, t.num);
-		return 0;
-	}
-	if (!create_records(&t) && !reserve_all(&t) && !watch_all(&t) &&
-	    !pin_all(&t))
-		done = uiommu_publish(owner, t.m, t.num);
-	if (done < t.num)
-		undo(&t, done);
-	return done;
+	return map_all(&t);
 }
 
 /**
@@ -270,19 +266,29 @@ int uiommu_map_batch(struct uiommu_owner *owner,
 	return 0;
 }
 
-static int unmap_entry(struct uiommu_owner *owner,
-		       const struct vfio_dma_map *entry,
-		       struct uiommu_mapping *list,
-		       struct uiommu_mapping ***tail)
+/* Claim what the next entries name, up to one that cannot be. */
+static int claim_entries(struct uiommu_owner *owner,
+			 const struct vfio_dma_map *entry, u32 num, u32 *done,
+			 struct uiommu_mapping ***tail)
 {
-	struct uiommu_mapping *last = NULL;
+	struct uiommu_mapping *last = NULL, **end = *tail;
+	int ret;
 
-	if (entry->flags & ~(u64)UIOMMU_MAP_FLAGS)
-		return -EOPNOTSUPP;
-	if (list)
-		last = container_of(*tail, struct uiommu_mapping, next);
-	return uiommu_unmap_begin(owner->space, entry->dmaaddr, entry->size,
-				  last, tail);
+	guard(mutex)(&owner->space->iova_lock);
+
+	for (; num; num--, entry++) {
+		if (entry->flags & ~(u64)UIOMMU_MAP_FLAGS)
+			return -EOPNOTSUPP;
+		ret = uiommu_claim_range(owner->space, entry->dmaaddr,
+					 entry->size, last, tail);
+		if (ret)
+			return ret;
+		if (*tail != end)
+			last = container_of(*tail, struct uiommu_mapping, next);
+		(*done)++;
+		cond_resched();
+	}
+	return 0;
 }
 
 /**
@@ -300,22 +306,21 @@ static int unmap_entry(struct uiommu_owner *owner,
 int uiommu_unmap_batch(struct uiommu_owner *owner,
 		       const struct vfio_dma_map *entry, u32 num, u32 *done)
 {
-	struct uiommu_mapping *list = NULL, **tail = &list;
-	int ret = 0, failed;
-	u32 i;
+	struct uiommu_mapping *list, **tail;
+	u32 before;
+	int ret, failed;
 
-	for (i = 0; i < num && !ret; i++) {
-		ret = unmap_entry(owner, &entry[i], list, &tail);
-		if (ret && list) {
-			/* What stands in its way may be of this batch. */
-			ret = uiommu_unmap_finish(owner->space, list);
-			list = NULL;
-			tail = &list;
-			ret = ret ?: unmap_entry(owner, &entry[i], list, &tail);
-		}
-		*done += !ret;
-		cond_resched();
-	}
-	failed = uiommu_unmap_finish(owner->space, list);
-	return ret ?: failed;
+	do {
+		before = *done;
+		list = NULL;
+		tail = &list;
+		ret = claim_entries(owner, entry, num, done, &tail);
+		failed = uiommu_unmap_finish(owner->space, list);
+		if (failed)
+			return failed;
+		entry += *done - before;
+		num -= *done - before;
+		/* What stands in the way of the next may be of those. */
+	} while (ret && *done != before);
+	return ret;
 }

@@ -29,6 +29,67 @@ static_assert(!IS_ENABLED(CONFIG_64BIT) ||
 	      (sizeof(struct uiommu_mapping) == 96 &&
 	       UIOMMU_UNWATCHED_SIZE == 64));
 
+/* Records that are watched, and those that are not */
+static struct kmem_cache *watched_cache;
+static struct kmem_cache *kept_cache;
+
+static struct kmem_cache *cache_of(bool watched)
+{
+	return watched ? watched_cache : kept_cache;
+}
+
+/* Before the first record; 0 or -ENOMEM */
+int __init uiommu_records_start(void)
+{
+	watched_cache = kmem_cache_create("uiommu_mapping",
+					  sizeof(struct uiommu_mapping), 0,
+					  SLAB_ACCOUNT, NULL);
+	kept_cache = kmem_cache_create("uiommu_mapping_kept",
+				       UIOMMU_UNWATCHED_SIZE, 0, SLAB_ACCOUNT,
+				       NULL);
+	if (watched_cache && kept_cache)
+		return 0;
+	uiommu_records_exit();
+	return -ENOMEM;
+}
+
+/* After the last record */
+void uiommu_records_exit(void)
+{
+	kmem_cache_destroy(watched_cache);
+	kmem_cache_destroy(kept_cache);
+}
+
+/* Memory for records of mappings with the same @flags, or for none */
+bool uiommu_records_alloc(struct uiommu_mapping **m, u32 num,
+			  unsigned int flags)
+{
+	return kmem_cache_alloc_bulk(cache_of(!(flags & UIOMMU_KEEP)),
+				     GFP_KERNEL, num, (void **)m);
+}
+
+void uiommu_records_free(struct uiommu_mapping **m, u32 num)
+{
+	kmem_cache_free_bulk(cache_of(m[0]->watched), num, (void **)m);
+}
+
+/* All but the links, which those who link it set */
+void uiommu_record_init(struct uiommu_mapping *m, struct uiommu_payer *payer,
+			unsigned long vaddr, u64 iova, u64 size,
+			unsigned int flags)
+{
+	m->page = iova >> PAGE_SHIFT;
+	m->state = UIOMMU_RESERVED;
+	m->write = !!(flags & UIOMMU_WRITE);
+	m->stuck = false;
+	m->watched = !(flags & UIOMMU_KEEP);
+	m->payer = payer;
+	m->npages = size >> PAGE_SHIFT;
+	m->num_extents = 0;
+	if (m->watched)
+		m->va = vaddr;
+}
+
 /* The first record that ends at @first or above, or NULL. */
 struct uiommu_mapping *uiommu_find_from(struct uiommu_space *space, u64 first)
 {
@@ -153,28 +214,25 @@ static int reserve_lowest(struct uiommu_space *space,
 /**
  * uiommu_publish - mappings are made: from here on they are for anybody to unmap
  * @owner: the file they are made through
- * @m: their records
+ * @m: their records, of one payer, all watched or none
  * @num: number of them
+ * @npages: pages of all
  *
  * Return: how many of the first; the next one lost its memory meanwhile.
  */
 u32 uiommu_publish(struct uiommu_owner *owner, struct uiommu_mapping **m,
-		   u32 num)
+		   u32 num, long npages)
 {
 	struct uiommu_space *space = owner->space;
-	long npages = 0;
-	u32 i;
+	u32 i, live;
 
-	for (i = 0; i < num; i++)
-		npages += m[i]->npages;
 	atomic_long_add(npages, &space->pinned);
 	if (owner->locked_pages)
 		atomic_long_add(npages, owner->locked_pages);
 
 	scoped_guard(mutex, &space->iova_lock) {
-		for (i = 0; i < num; i++) {
-			if (m[i]->watched && !uiommu_watch_live(m[i]))
-				break;
+		live = m[0]->watched ? uiommu_watch_live(m, num) : num;
+		for (i = 0; i < live; i++) {
 			npages -= m[i]->npages;
 			m[i]->state = UIOMMU_LIVE;
 		}
@@ -184,7 +242,7 @@ u32 uiommu_publish(struct uiommu_owner *owner, struct uiommu_mapping **m,
 		if (owner->locked_pages)
 			atomic_long_sub(npages, owner->locked_pages);
 	}
-	return i;
+	return live;
 }
 
 /*
@@ -299,7 +357,7 @@ int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list)
 			uiommu_unpin(m);
 		}
 		uiommu_extents_free(m);
-		kfree(m);
+		kmem_cache_free(cache_of(m->watched), m);
 		if (!next || next->payer != payer) {
 			settle(payer, &refund);
 			refund = (struct refund) {};
@@ -339,27 +397,6 @@ bool uiommu_range_valid(u64 vaddr, u64 iova, u64 size)
 	       !check_add_overflow(vaddr, size - 1, &vlast);
 }
 
-/* A record that is charged to @payer, or NULL. */
-struct uiommu_mapping *uiommu_record_create(struct uiommu_payer *payer,
-					    u64 iova, u64 size,
-					    unsigned int flags)
-{
-	bool watched = !(flags & UIOMMU_KEEP);
-	struct uiommu_mapping *m;
-
-	m = kzalloc(watched ? sizeof(*m) : UIOMMU_UNWATCHED_SIZE,
-		    GFP_KERNEL_ACCOUNT);
-	if (!m)
-		return NULL;
-	m->page = iova >> PAGE_SHIFT;
-	m->npages = size >> PAGE_SHIFT;
-	m->state = UIOMMU_RESERVED;
-	m->write = flags & UIOMMU_WRITE;
-	m->watched = watched;
-	m->payer = payer;
-	return m;
-}
-
 static int reserve(struct uiommu_space *space, struct uiommu_mapping *m,
 		   const struct request *r)
 {
@@ -387,9 +424,9 @@ static int map(struct uiommu_owner *owner, const struct request *r)
 		goto err_payer;
 
 	ret = -ENOMEM;
-	m = uiommu_record_create(payer, r->iova, r->size, r->flags);
-	if (!m)
+	if (!uiommu_records_alloc(&m, 1, r->flags))
 		goto err_charge;
+	uiommu_record_init(m, payer, r->vaddr, r->iova, r->size, r->flags);
 
 	ret = reserve(space, m, r);
 	if (ret)
@@ -397,7 +434,7 @@ static int map(struct uiommu_owner *owner, const struct request *r)
 	atomic_long_inc(&owner->num_mappings);
 
 	if (m->watched) {
-		ret = uiommu_watch_begin(m, r->vaddr);
+		ret = uiommu_watch_begin(&m, 1);
 		if (ret)
 			goto err_destroy;
 	}
@@ -405,19 +442,19 @@ static int map(struct uiommu_owner *owner, const struct request *r)
 	/* Nobody else can unmap it yet. */
 	if (!ret && r->answer && put_user(uiommu_first(m), r->answer))
 		ret = -EFAULT;
-	if (!ret && !uiommu_publish(owner, &m, 1))
+	if (!ret && !uiommu_publish(owner, &m, 1, m->npages))
 		ret = -EFAULT;
 	if (!ret)
 		return 0;
 	if (m->watched)
-		uiommu_watch_end(m);
+		uiommu_watch_abort(&m, 1);
 err_destroy:
 	m->next = NULL;
 	uiommu_destroy(space, m);
 	return ret;
 
 err_free:
-	kfree(m);
+	uiommu_records_free(&m, 1);
 err_charge:
 	uiommu_uncharge(payer, r->size >> PAGE_SHIFT);
 err_payer:
@@ -504,22 +541,37 @@ static struct uiommu_mapping *find_near(struct uiommu_space *space,
 	return uiommu_find_from(space, first);
 }
 
-/* Claim every mapping in a range, or none. */
-static int claim_range(struct uiommu_space *space, u64 first, u64 last,
+/**
+ * uiommu_claim_range - claim all that is mapped in a range for unmapping
+ * @space: the address space
+ * @iova: first address, a multiple of PAGE_SIZE
+ * @size: bytes, a multiple of PAGE_SIZE, not 0
+ * @near: the last one claimed by the caller, or NULL
+ * @tail: the end of the list that uiommu_unmap_finish() gets, moved on
+ *
+ * Context: space->iova_lock is held.
+ * Return: 0 or as uiommu_unmap(), then nothing was claimed.
+ */
+int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
 		       struct uiommu_mapping *near,
 		       struct uiommu_mapping ***tail)
 {
 	struct uiommu_mapping *m, *start;
 	bool found = false, busy = false;
+	u64 last;
 
-	guard(mutex)(&space->iova_lock);
+	lockdep_assert_held(&space->iova_lock);
 
-	start = find_near(space, near, first);
+	if (!size || !PAGE_ALIGNED(iova | size) ||
+	    check_add_overflow(iova, size - 1, &last))
+		return -EINVAL;
+
+	start = find_near(space, near, iova);
 	if (start && uiommu_first(start) > last)
 		start = NULL;
 
 	for (m = start; m; m = next_up_to(m, last)) {
-		if (uiommu_first(m) < first || uiommu_last(m) > last)
+		if (uiommu_first(m) < iova || uiommu_last(m) > last)
 			return -EINVAL;
 		if (m->state != UIOMMU_LIVE)
 			busy = true;
@@ -540,31 +592,9 @@ static int claim_range(struct uiommu_space *space, u64 first, u64 last,
 }
 
 /**
- * uiommu_unmap_begin - claim all that is mapped in a range for unmapping
- * @space: the address space
- * @iova: first address, a multiple of PAGE_SIZE
- * @size: bytes, a multiple of PAGE_SIZE, not 0
- * @near: the last one on the list that uiommu_unmap_finish() gets, or NULL
- * @tail: the end of that list, moved on
- *
- * Return: 0 or as uiommu_unmap(), then nothing was claimed.
- */
-int uiommu_unmap_begin(struct uiommu_space *space, u64 iova, u64 size,
-		       struct uiommu_mapping *near,
-		       struct uiommu_mapping ***tail)
-{
-	u64 last;
-
-	if (!size || !PAGE_ALIGNED(iova | size) ||
-	    check_add_overflow(iova, size - 1, &last))
-		return -EINVAL;
-	return claim_range(space, iova, last, near, tail);
-}
-
-/**
  * uiommu_unmap_finish - unmap what was claimed, with one sync
  * @space: the address space
- * @list: what uiommu_unmap_begin() claimed, or NULL
+ * @list: what uiommu_claim_range() claimed, or NULL
  *
  * And wait for what was lost and not claimed.
  *
@@ -598,7 +628,8 @@ int uiommu_unmap(struct uiommu_space *space, u64 iova, u64 size)
 	struct uiommu_mapping *list = NULL, **tail = &list;
 	int ret;
 
-	ret = uiommu_unmap_begin(space, iova, size, NULL, &tail);
+	scoped_guard(mutex, &space->iova_lock)
+		ret = uiommu_claim_range(space, iova, size, NULL, &tail);
 	return ret ?: uiommu_unmap_finish(space, list);
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_unmap, "UIOMMU");

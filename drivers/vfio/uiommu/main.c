@@ -339,12 +339,21 @@ static int __init uiommu_init(void)
 {
 	int ret;
 
-	ret = uiommu_watch_start();
+	ret = uiommu_records_start();
 	if (ret)
 		return ret;
+	ret = uiommu_watch_start();
+	if (ret)
+		goto err_records;
 	ret = misc_register(&uiommu_misc);
 	if (ret)
-		uiommu_watch_exit();
+		goto err_watch;
+	return 0;
+
+err_watch:
+	uiommu_watch_exit();
+err_records:
+	uiommu_records_exit();
 	return ret;
 }
 module_init(uiommu_init);
@@ -353,6 +362,7 @@ static void __exit uiommu_exit(void)
 {
 	misc_deregister(&uiommu_misc);
 	uiommu_watch_exit();
+	uiommu_records_exit();
 }
 module_exit(uiommu_exit);
 

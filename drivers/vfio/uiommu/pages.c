@@ -341,24 +341,22 @@ done:
 	return 0;
 }
 
-/* Give back the unused end of the last chunk. */
-static void trim_extents(struct uiommu_space *space, struct builder *b)
+/* Give back the unused end of the last chunk; domains_rwsem is held. */
+static void trim_extents(struct builder *b)
 {
 	struct uiommu_chunk *old, *new;
 
-	if (!b->tail || (*b->tail)->num == (*b->tail)->room)
+	if ((*b->tail)->num == (*b->tail)->room)
 		return;
 	new = new_chunk((*b->tail)->num);
 	if (!new)
 		return;		/* as good, only larger */
 
-	scoped_guard(rwsem_read, &space->domains_rwsem) {
-		old = *b->tail;
-		new->num = old->num;
-		memcpy(new->extent, old->extent,
-		       flex_array_size(new, extent, new->num));
-		*b->tail = new;
-	}
+	old = *b->tail;
+	new->num = old->num;
+	memcpy(new->extent, old->extent,
+	       flex_array_size(new, extent, new->num));
+	*b->tail = new;
 	kfree(old);
 }
 
@@ -614,7 +612,56 @@ int uiommu_pin(struct uiommu_space *space, struct uiommu_mapping *m,
 		b.sg = sg;
 		ret = pin_all(space, &b, vaddr, pages);
 	}
-	trim_extents(space, &b);
+	if (b.tail) {
+		guard(rwsem_read)(&space->domains_rwsem);
+		trim_extents(&b);
+	}
+	return ret;
+}
+
+/* Can two mappings, of memory that ends and begins so, go to the IOMMU as one? */
+static bool is_joint(const struct uiommu_mapping *m, struct page *end,
+		     const struct uiommu_mapping *next, struct page *page)
+{
+	return (u64)m->page + m->npages == next->page &&
+	       page_to_pfn(end) + 1 != page_to_pfn(page);
+}
+
+/*
+ * Map what is pinned for records that follow each other in IOVA and nowhere in
+ * memory, so that each has its own entries in every domain.
+ */
+static int map_joint(struct uiommu_space *space, struct uiommu_mapping **m,
+		     u32 num, struct page **pages, struct scatterlist *sg)
+{
+	unsigned long run, left, npages = 0;
+	unsigned int nents = 0;
+	int ret = 0;
+	u32 i;
+
+	guard(rwsem_read)(&space->domains_rwsem);
+
+	for (i = 0; !ret && i < num; i++) {
+		struct builder b = { .m = m[i] };
+
+		for (left = m[i]->npages; !ret && left; left -= run) {
+			run = run_length(pages, left);
+			sg[nents] = (struct scatterlist) {};
+			sg_set_page(&sg[nents++], *pages, run << PAGE_SHIFT, 0);
+			ret = append_extent(&b, page_to_pfn(*pages), run,
+					    false);
+			pages += run;
+		}
+		if (b.tail)
+			trim_extents(&b);
+		npages += m[i]->npages;
+	}
+	if (!ret)
+		ret = uiommu_domains_map(space, uiommu_first(m[0]), sg, nents,
+					 (u64)npages << PAGE_SHIFT,
+					 m[0]->write);
+	for (i = 0; ret && i < num; i++)
+		uiommu_extents_free(m[i]);
 	return ret;
 }
 
@@ -624,25 +671,23 @@ int uiommu_pin(struct uiommu_space *space, struct uiommu_mapping *m,
  * @m: their records, charged and in state UIOMMU_RESERVED; with the same write
  * @num: number of them
  * @vaddr: address in the calling process of the first; the others follow
- * @pages: room for all of their pages, at most UIOMMU_TOGETHER_PAGES
- * @sg: as much room, zeroed
+ * @npages: pages of all, at most UIOMMU_TOGETHER_PAGES
+ * @pages: room for them
+ * @sg: as much room
  *
- * Each is mapped by itself: an I/O page that two of them share could not be
- * unmapped with one.
+ * None may reach across a multiple of UIOMMU_UNMAP_STEP of IOVA.  No two of them
+ * share an I/O page, which could not be unmapped with one of them.
  *
  * Return: as uiommu_pin(); then some of them may be mapped.
  */
 int uiommu_pin_together(struct uiommu_space *space, struct uiommu_mapping **m,
-			u32 num, unsigned long vaddr, struct page **pages,
-			struct scatterlist *sg)
+			u32 num, unsigned long vaddr, unsigned long npages,
+			struct page **pages, struct scatterlist *sg)
 {
-	unsigned long npages = 0, done = 0;
+	unsigned long done = 0, joint;
 	int ret = 0;
+	u32 i, end;
 	long n;
-	u32 i;
-
-	for (i = 0; i < num; i++)
-		npages += m[i]->npages;
 
 	while (!ret && done < npages) {
 		n = pin_user_pages_fast(vaddr + (done << PAGE_SHIFT),
@@ -653,21 +698,24 @@ int uiommu_pin_together(struct uiommu_space *space, struct uiommu_mapping **m,
 		else
 			ret = pin_error(n);
 	}
-	for (i = 0; !ret && i < num; i++) {
-		struct builder b = {
-			.m = m[i],
-			.sg = sg,
-			.room = m[i]->npages,
-		};
-
-		add_pinned(&b, pages, m[i]->npages);
-		pages += m[i]->npages;
-		done -= m[i]->npages;
-		ret = map_pinned(space, &b);
-		if (ret)
-			ret = give_up(&b, ret);
-		else
-			trim_extents(space, &b);
+	for (i = 0; !ret && i < num; i = end) {
+		joint = m[i]->npages;
+		for (end = i + 1; end < num; end++) {
+			if (!is_joint(m[end - 1], pages[joint - 1], m[end],
+				      pages[joint]))
+				break;
+			joint += m[end]->npages;
+		}
+		ret = map_joint(space, m + i, end - i, pages, sg);
+		if (ret == -ENOTRECOVERABLE) {
+			/* Leaked, see give_up(). */
+			keep_charge(m[0]->payer, joint);
+			ret = -EIO;
+		} else if (ret) {
+			break;
+		}
+		pages += joint;
+		done -= joint;
 		cond_resched();
 	}
 	unpin_user_pages(pages, done);

@@ -304,8 +304,8 @@ void uiommu_uncharge(struct uiommu_payer *payer, unsigned long npages);
 int uiommu_pin(struct uiommu_space *space, struct uiommu_mapping *m,
 	       unsigned long vaddr);
 int uiommu_pin_together(struct uiommu_space *space, struct uiommu_mapping **m,
-			u32 num, unsigned long vaddr, struct page **pages,
-			struct scatterlist *sg);
+			u32 num, unsigned long vaddr, unsigned long npages,
+			struct page **pages, struct scatterlist *sg);
 void uiommu_unpin(struct uiommu_mapping *m);
 void uiommu_extents_free(struct uiommu_mapping *m);
 u64 uiommu_pinned_size(struct uiommu_mapping *m);
@@ -315,20 +315,25 @@ int uiommu_fill(struct uiommu_domain *domain, struct uiommu_mapping *m);
 #define UIOMMU_MAP_FLAGS	(UIOMMU_WRITE | UIOMMU_KEEP)
 
 bool uiommu_range_valid(u64 vaddr, u64 iova, u64 size);
-struct uiommu_mapping *uiommu_record_create(struct uiommu_payer *payer,
-					    u64 iova, u64 size,
-					    unsigned int flags);
+int uiommu_records_start(void);
+void uiommu_records_exit(void);
+bool uiommu_records_alloc(struct uiommu_mapping **m, u32 num,
+			  unsigned int flags);
+void uiommu_records_free(struct uiommu_mapping **m, u32 num);
+void uiommu_record_init(struct uiommu_mapping *m, struct uiommu_payer *payer,
+			unsigned long vaddr, u64 iova, u64 size,
+			unsigned int flags);
 int uiommu_record_reserve(struct uiommu_space *space,
 			  struct uiommu_mapping *new);
 void uiommu_record_remove(struct uiommu_space *space,
 			  struct uiommu_mapping *m);
 u32 uiommu_publish(struct uiommu_owner *owner, struct uiommu_mapping **m,
-		   u32 num);
+		   u32 num, long npages);
 int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list);
 int uiommu_map_lowest(struct uiommu_owner *owner, unsigned long vaddr,
 		      u64 size, u64 max, unsigned int flags,
 		      u64 __user *answer);
-int uiommu_unmap_begin(struct uiommu_space *space, u64 iova, u64 size,
+int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
 		       struct uiommu_mapping *near,
 		       struct uiommu_mapping ***tail);
 int uiommu_unmap_finish(struct uiommu_space *space,
@@ -353,8 +358,9 @@ void uiommu_freed(struct uiommu_space *space, struct uiommu_mapping *m);
 void uiommu_choose_anew(struct uiommu_space *space);
 
 /* watch.c */
-int uiommu_watch_begin(struct uiommu_mapping *m, unsigned long vaddr);
-bool uiommu_watch_live(struct uiommu_mapping *m);
+int uiommu_watch_begin(struct uiommu_mapping **m, u32 num);
+u32 uiommu_watch_live(struct uiommu_mapping **m, u32 num);
+void uiommu_watch_abort(struct uiommu_mapping **m, u32 num);
 bool uiommu_watch_end(struct uiommu_mapping *m);
 void uiommu_watch_put(struct uiommu_watch *watch);
 void uiommu_watch_init(struct uiommu_space *space);

@@ -338,58 +338,83 @@ void uiommu_watch_put(struct uiommu_watch *watch)
 }
 
 /**
- * uiommu_watch_begin - watch the memory of a mapping that is being made
- * @m: its record, watched
- * @vaddr: address in the calling process
+ * uiommu_watch_begin - watch the memory of mappings that are being made
+ * @m: their records, watched, of one payer, with their process address in va
+ * @num: number of them
  *
  * Context: process context, hold nothing; before any of it is pinned.
  * Return: 0, -ENOMEM without memory, -EINTR when killed, -ERESTARTNOINTR when a
- * signal came.  After an error it is not watched.
+ * signal came.  After an error none is watched.
  */
-int uiommu_watch_begin(struct uiommu_mapping *m, unsigned long vaddr)
+int uiommu_watch_begin(struct uiommu_mapping **m, u32 num)
 {
-	struct uiommu_watch *watch = get_watch(m->payer);
+	struct uiommu_watch *watch = get_watch(m[0]->payer);
 	unsigned long ended;
-	bool wait;
+	bool wait = false;
+	u32 i;
 
 	if (IS_ERR(watch))
 		return PTR_ERR(watch);
 
-	m->va = vaddr;
 	scoped_guard(spinlock, &watch->lock) {
-		insert(watch, m);
-		wait = watch->unmapping && first_va(m) <= watch->last &&
-		       last_va(m) >= watch->first;
+		for (i = 0; i < num; i++) {
+			insert(watch, m[i]);
+			wait |= first_va(m[i]) <= watch->last &&
+				last_va(m[i]) >= watch->first;
+		}
+		wait &= !!watch->unmapping;
 		ended = watch->ended;
 	}
 	if (wait && wait_event_killable(watch->quiet,
 					READ_ONCE(watch->ended) != ended)) {
-		uiommu_watch_end(m);
+		uiommu_watch_abort(m, num);
 		return -EINTR;
 	}
 	return 0;
 }
 
 /**
- * uiommu_watch_live - the mapping is complete
- * @m: its record, watched
+ * uiommu_watch_live - mappings are complete
+ * @m: their records, as for uiommu_watch_begin()
+ * @num: number of them
  *
- * Context: space->iova_lock is held, and @m LIVE when it is released.
- * Return: false when some of its memory went away meanwhile.
+ * Context: space->iova_lock is held, and they are LIVE when it is released.
+ * Return: the first of which some memory went away meanwhile, or @num; it and the
+ * following ones are not to be LIVE.
  */
-bool uiommu_watch_live(struct uiommu_mapping *m)
+u32 uiommu_watch_live(struct uiommu_mapping **m, u32 num)
 {
-	guard(spinlock)(&m->payer->watch->lock);
-	m->va |= WATCH_LIVE;
-	return !(m->va & WATCH_LOST);
+	u32 i;
+
+	guard(spinlock)(&m[0]->payer->watch->lock);
+
+	for (i = 0; i < num && !(m[i]->va & WATCH_LOST); i++)
+		m[i]->va |= WATCH_LIVE;
+	return i;
+}
+
+/**
+ * uiommu_watch_abort - watch mappings no longer that are not going to be LIVE
+ * @m: their records, as for uiommu_watch_begin()
+ * @num: number of them
+ */
+void uiommu_watch_abort(struct uiommu_mapping **m, u32 num)
+{
+	struct uiommu_watch *watch = m[0]->payer->watch;
+	u32 i;
+
+	guard(spinlock)(&watch->lock);
+	for (i = 0; i < num; i++)
+		if (!(m[i]->va & WATCH_LOST))
+			remove(watch, m[i]);
 }
 
 /**
  * uiommu_watch_end - watch the memory of a mapping no longer
- * @m: its record, watched
+ * @m: its record, watched and LIVE
  *
- * Return: false when some of its memory went away; when @m was LIVE it is then
- * for lost_work() to unmap it.
+ * Return: false when some of its memory went away; it is then for lost_work() to
+ * unmap it.
  */
 bool uiommu_watch_end(struct uiommu_mapping *m)
 {
