@@ -12,6 +12,8 @@
 #include <linux/types.h>
 
 struct device;
+struct uiommu_event;
+struct uiommu_events;
 struct uiommu_owner;
 struct uiommu_space;
 
@@ -35,8 +37,15 @@ void uiommu_space_put(struct uiommu_space *space);
 int uiommu_attach(struct uiommu_space *space, struct device *dev);
 void uiommu_detach(struct uiommu_space *space, struct device *dev);
 
+struct uiommu_events *uiommu_events_create(void);
+void uiommu_events_close(struct uiommu_events *events);
+void uiommu_events_post(struct uiommu_events *events,
+			struct uiommu_event *event);
+int uiommu_events_fd(struct uiommu_events *events, void __user *uarg);
+
 struct uiommu_owner *uiommu_owner_create(struct uiommu_space *space,
-					 atomic_long_t *locked_pages);
+					 atomic_long_t *locked_pages,
+					 struct uiommu_events *events);
 void uiommu_owner_destroy(struct uiommu_owner *owner);
 bool uiommu_owner_idle(struct uiommu_owner *owner);
 

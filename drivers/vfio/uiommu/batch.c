@@ -11,8 +11,9 @@
 #include <linux/cleanup.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include <uapi/linux/uiommu.h>
 
@@ -195,7 +196,7 @@ static u32 map_together(struct uiommu_owner *owner,
 
 	take_entries(&t, num);
 	*tried = max(t.num, 1);
-	if (t.num < 2)
+	if (t.num < 2 || fatal_signal_pending(current))
 		return 0;
 
 	struct uiommu_mapping **m __free(kvfree) =
@@ -234,20 +235,24 @@ int uiommu_map_entry(struct uiommu_owner *owner,
 /**
  * uiommu_map_batch - map entry after entry, up to one that cannot be
  * @owner: the file they are mapped through
- * @entry: the first
+ * @entry: the first; tags are taken from their process addresses
  * @num: number of them
  * @done: number of those that are mapped, added to
  *
  * Context: as uiommu_map().
  * Return: 0, or why the next one is not.
  */
-int uiommu_map_batch(struct uiommu_owner *owner,
-		     const struct vfio_dma_map *entry, u32 num, u32 *done)
+int uiommu_map_batch(struct uiommu_owner *owner, struct vfio_dma_map *entry,
+		     u32 num, u32 *done)
 {
 	const struct vfio_dma_map *end = entry + num;
-	u32 n, tried;
+	u32 i, n, tried;
 	int ret;
 
+	for (i = 0; i < num; i++)
+		if (entry[i].vaddr <= ULONG_MAX)
+			entry[i].vaddr = untagged_addr((unsigned long)
+						       entry[i].vaddr);
 	while (entry < end) {
 		n = map_together(owner, entry, end - entry, &tried);
 		entry += n;

@@ -23,6 +23,8 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include <uapi/linux/uiommu.h>
+
 #include "private.h"
 
 static_assert(!IS_ENABLED(CONFIG_64BIT) ||
@@ -82,6 +84,7 @@ void uiommu_record_init(struct uiommu_mapping *m, struct uiommu_payer *payer,
 	m->state = UIOMMU_RESERVED;
 	m->write = !!(flags & UIOMMU_WRITE);
 	m->stuck = false;
+	m->gone = false;
 	m->watched = !(flags & UIOMMU_KEEP);
 	m->payer = payer;
 	m->npages = size >> PAGE_SHIFT;
@@ -294,6 +297,18 @@ static void withdraw(struct uiommu_space *space, struct uiommu_mapping *list)
 	}
 }
 
+static void tell_gone(const struct uiommu_mapping *m)
+{
+	struct uiommu_event event = {
+		.type = UIOMMU_EVENT_MAPPING_LOST,
+		.flags = m->stuck ? UIOMMU_EVENT_STUCK : 0,
+		.iova = uiommu_first(m),
+		.length = uiommu_size(m),
+	};
+
+	uiommu_events_post(m->payer->owner->events, &event);
+}
+
 /**
  * struct refund - what a payer gets back
  * @num: mappings
@@ -356,6 +371,8 @@ int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list)
 		} else {
 			uiommu_unpin(m);
 		}
+		if (m->gone)
+			tell_gone(m);
 		uiommu_extents_free(m);
 		kmem_cache_free(cache_of(m->watched), m);
 		if (!next || next->payer != payer) {
@@ -481,7 +498,7 @@ int uiommu_map(struct uiommu_owner *owner, unsigned long vaddr, u64 iova,
 	       u64 size, unsigned int flags)
 {
 	const struct request r = {
-		.vaddr = vaddr,
+		.vaddr = untagged_addr(vaddr),
 		.iova = iova,
 		.size = size,
 		.flags = flags,
@@ -508,7 +525,7 @@ int uiommu_map_lowest(struct uiommu_owner *owner, unsigned long vaddr,
 		      u64 __user *answer)
 {
 	const struct request r = {
-		.vaddr = vaddr,
+		.vaddr = untagged_addr(vaddr),
 		.size = size,
 		.max = max,
 		.answer = answer,
@@ -670,11 +687,13 @@ int uiommu_unmap_all(struct uiommu_space *space, struct uiommu_owner *owner,
  * @space: the address space; a reference is taken
  * @locked_pages: also counts the pages that are mapped through it, or NULL;
  *	lives until uiommu_owner_destroy()
+ * @events: where to tell what happens to its mappings, lives as long
  *
  * Return: the owner, or NULL when there is no memory.
  */
 struct uiommu_owner *uiommu_owner_create(struct uiommu_space *space,
-					 atomic_long_t *locked_pages)
+					 atomic_long_t *locked_pages,
+					 struct uiommu_events *events)
 {
 	struct uiommu_owner *owner;
 
@@ -684,6 +703,7 @@ struct uiommu_owner *uiommu_owner_create(struct uiommu_space *space,
 	kref_get(&space->ref);
 	owner->space = space;
 	owner->locked_pages = locked_pages;
+	owner->events = events;
 	init_waitqueue_head(&owner->settled);
 	spin_lock_init(&owner->payers_lock);
 	INIT_LIST_HEAD(&owner->payers);

@@ -271,29 +271,43 @@ EXPORT_SYMBOL_NS_GPL(uiommu_ioctl, "UIOMMU");
 
 static int uiommu_fops_open(struct inode *inode, struct file *filp)
 {
-	struct uiommu_space *space = uiommu_space_create();
-	struct uiommu_owner *owner;
+	struct uiommu_events *events = uiommu_events_create();
+	struct uiommu_owner *owner = NULL;
+	struct uiommu_space *space;
 
-	if (!space)
+	if (!events)
 		return -ENOMEM;
-	owner = uiommu_owner_create(space, NULL);
-	uiommu_space_put(space);
-	if (!owner)
+	space = uiommu_space_create();
+	if (space) {
+		owner = uiommu_owner_create(space, NULL, events);
+		uiommu_space_put(space);
+	}
+	if (!owner) {
+		uiommu_events_close(events);
 		return -ENOMEM;
+	}
 	filp->private_data = owner;
 	return 0;
 }
 
 static int uiommu_fops_release(struct inode *inode, struct file *filp)
 {
-	uiommu_owner_destroy(filp->private_data);
+	struct uiommu_owner *owner = filp->private_data;
+	struct uiommu_events *events = owner->events;
+
+	uiommu_owner_destroy(owner);
+	uiommu_events_close(events);
 	return 0;
 }
 
 static long uiommu_fops_ioctl(struct file *filp, unsigned int cmd,
 			      unsigned long arg)
 {
-	return uiommu_ioctl(filp->private_data, cmd, (void __user *)arg);
+	struct uiommu_owner *owner = filp->private_data;
+
+	if (cmd == UIOMMU_EVENT_FD)
+		return uiommu_events_fd(owner->events, (void __user *)arg);
+	return uiommu_ioctl(owner, cmd, (void __user *)arg);
 }
 
 static const struct file_operations uiommu_fops = {

@@ -387,8 +387,12 @@ static unsigned long num_contiguous(struct page **pages, unsigned long npages)
 	return n;
 }
 
-/* How many of @pages follow each other in memory, from the first one on. */
-static unsigned long run_length(struct page **pages, unsigned long npages)
+/*
+ * How many of @pages follow each other in memory, from the first one on.  @once:
+ * they were pinned without a page fault in between.
+ */
+static unsigned long run_length(struct page **pages, unsigned long npages,
+				bool once)
 {
 	struct folio *folio;
 
@@ -396,10 +400,11 @@ static unsigned long run_length(struct page **pages, unsigned long npages)
 		return 1;
 	/*
 	 * One entry of the page tables maps it, and was looked at once. The pages
-	 * of any other can be permuted, or be replaced half-way.
+	 * of any other can be permuted, or be replaced half-way; so can those that
+	 * a fault brought in, as faults are resolved one by one.
 	 */
 	folio = page_folio(pages[0]);
-	if (folio_test_hugetlb(folio) &&
+	if (once && folio_test_hugetlb(folio) &&
 	    (folio_size(folio) == PMD_SIZE || folio_size(folio) == PUD_SIZE))
 		return min(npages, folio_nr_pages(folio) -
 				   folio_page_idx(folio, pages[0]));
@@ -423,12 +428,12 @@ static bool join_last(struct builder *b, struct page *page, unsigned long run)
 }
 
 static void add_pinned(struct builder *b, struct page **pages,
-		       unsigned long npages)
+		       unsigned long npages, bool once)
 {
 	unsigned long run, done;
 
 	for (done = 0; done < npages; done += run) {
-		run = run_length(pages + done, npages - done);
+		run = run_length(pages + done, npages - done, once);
 		/* Only the first can continue one. */
 		if (done || !join_last(b, pages[0], run))
 			sg_set_page(&b->sg[b->nents++], pages[done],
@@ -545,11 +550,26 @@ static int give_up(struct builder *b, int ret)
 	return ret;
 }
 
+/* Without page faults as far as that goes, see run_length() */
+static long pin_piece(unsigned long vaddr, unsigned long npages,
+		      unsigned int flags, struct page **pages, bool *once)
+{
+	long npinned;
+
+	npinned = pin_user_pages_fast(vaddr, npages, flags | FOLL_NOFAULT,
+				      pages);
+	*once = npinned > 0;
+	if (npinned > 0)
+		return npinned;
+	return pin_user_pages_fast(vaddr, npages, flags, pages);
+}
+
 static int pin_all(struct uiommu_space *space, struct builder *b,
 		   unsigned long vaddr, struct page **pages)
 {
 	unsigned int flags = pin_flags(b->m);
 	int ret = 0;
+	bool once;
 
 	while (!ret && b->mapped < b->m->npages) {
 		u64 done = b->mapped + b->pinned;
@@ -563,10 +583,10 @@ static int pin_all(struct uiommu_space *space, struct builder *b,
 			ret = -EINTR;
 			break;
 		}
-		npinned = pin_user_pages_fast(vaddr + (done << PAGE_SHIFT),
-					      npinned, flags, pages);
+		npinned = pin_piece(vaddr + (done << PAGE_SHIFT), npinned,
+				    flags, pages, &once);
 		if (npinned > 0)
-			add_pinned(b, pages, npinned);
+			add_pinned(b, pages, npinned, once);
 		else
 			ret = pin_error(npinned);
 		cond_resched();
@@ -645,7 +665,7 @@ static int map_joint(struct uiommu_space *space, struct uiommu_mapping **m,
 		struct builder b = { .m = m[i] };
 
 		for (left = m[i]->npages; !ret && left; left -= run) {
-			run = run_length(pages, left);
+			run = run_length(pages, left, false);
 			sg[nents] = (struct scatterlist) {};
 			sg_set_page(&sg[nents++], *pages, run << PAGE_SHIFT, 0);
 			ret = append_extent(&b, page_to_pfn(*pages), run,

@@ -137,6 +137,7 @@ struct uiommu_group {
  * struct uiommu_owner - the mappings made through one open file
  * @space: referenced
  * @locked_pages: where else to count pinned pages, or NULL
+ * @events: where to tell of lost mappings
  * @num_mappings: records that belong to it, those in the making included
  * @settled: woken when a record that somebody else unmapped is gone
  * @payers_lock: protects @payers
@@ -145,6 +146,7 @@ struct uiommu_group {
 struct uiommu_owner {
 	struct uiommu_space *space;
 	atomic_long_t *locked_pages;
+	struct uiommu_events *events;
 	atomic_long_t num_mappings;
 	wait_queue_head_t settled;
 	spinlock_t payers_lock;		/* the list of payers */
@@ -230,6 +232,7 @@ enum uiommu_state {
  * @write: the device may write
  * @stuck: an IOMMU driver failed to clear it: its memory stays pinned for ever
  * @watched: goes when its memory does
+ * @gone: its memory did: to be told
  * @payer: who is charged
  * @npages: its length
  * @num_extents: what is pinned and in the I/O page tables of every domain, from
@@ -252,6 +255,7 @@ struct uiommu_mapping {
 	u64 write : 1;
 	u64 stuck : 1;
 	u64 watched : 1;
+	u64 gone : 1;
 	struct uiommu_payer *payer;
 	u32 npages;
 	u32 num_extents;
@@ -346,8 +350,8 @@ struct uiommu_mapping *uiommu_find_from(struct uiommu_space *space, u64 first);
 /* batch.c */
 int uiommu_map_entry(struct uiommu_owner *owner,
 		     const struct vfio_dma_map *entry);
-int uiommu_map_batch(struct uiommu_owner *owner,
-		     const struct vfio_dma_map *entry, u32 num, u32 *done);
+int uiommu_map_batch(struct uiommu_owner *owner, struct vfio_dma_map *entry,
+		     u32 num, u32 *done);
 int uiommu_unmap_batch(struct uiommu_owner *owner,
 		       const struct vfio_dma_map *entry, u32 num, u32 *done);
 

@@ -51,18 +51,23 @@ static struct workqueue_struct *lost_wq;
 /* Watches that are not freed yet */
 static atomic_t num_watches = ATOMIC_INIT(0);
 
-/* How often to look whether a process that exits has closed its files */
+/*
+ * How long to wait before looking whether a process has closed its files, and how
+ * often at most: it can hang there.
+ */
 #define CLOSING_DELAY	msecs_to_jiffies(10)
+#define CLOSING_LOOKS	1000
 
-/* Mappings that are lost with the lock held once. */
-#define LOSE_AT_ONCE	32
+/* Mappings that are added, removed or lost with the lock held once. */
+#define AT_ONCE		32
 
 /**
  * struct uiommu_watch - the watched mappings of a process
  * @mn: referenced by each payer of the process
  * @ref: of @mn, and of @exit_work while that is to be done
  * @exit_work: what is left when the process exits, or has new memory by exec
- * @pid: the process
+ * @pid: that process, NULL before; it may have files to close
+ * @looks: how often @exit_work looked for that
  * @lock: protects what follows, and uiommu_mapping.va of @mappings
  * @mappings: by process address; they may overlap
  * @top: the last of the tree
@@ -77,6 +82,7 @@ struct uiommu_watch {
 	refcount_t ref;
 	struct delayed_work exit_work;
 	struct pid *pid;
+	unsigned int looks;
 	spinlock_t lock;		/* the tree of mappings */
 	struct rb_root_cached mappings;
 	struct uiommu_mapping *top;
@@ -166,7 +172,7 @@ static bool lose_some(struct uiommu_watch *watch, unsigned long first,
 
 	guard(spinlock)(&watch->lock);
 
-	for (i = 0; i < LOSE_AT_ONCE; i++) {
+	for (i = 0; i < AT_ONCE; i++) {
 		m = va_tree_iter_first(&watch->mappings, first, last);
 		if (!m)
 			return false;
@@ -232,19 +238,26 @@ static bool is_idle(struct uiommu_watch *watch)
 	return RB_EMPTY_ROOT(&watch->mappings.rb_root);
 }
 
-/* Does a thread of the process exit and have its files yet? */
-static bool is_closing(struct pid *pid)
+/* Can the process that exits or becomes another program have files to close? */
+static bool is_closing(struct uiommu_watch *watch)
 {
 	struct task_struct *process, *thread;
 
+	/* Those closed by exec go on the way back from it. */
+	if (!watch->looks++)
+		return true;
+	if (watch->looks > CLOSING_LOOKS)
+		return false;
+
 	guard(rcu)();
 
-	process = pid_task(pid, PIDTYPE_TGID);
+	process = pid_task(watch->pid, PIDTYPE_TGID);
 	if (!process)
 		return false;
 	for_each_thread(process, thread)
-		if (READ_ONCE(thread->flags) & PF_EXITING &&
-		    !READ_ONCE(thread->exit_state))
+		if (data_race(thread->in_execve) ||
+		    (!atomic_read(&process->signal->live) &&
+		     !READ_ONCE(thread->exit_state)))
 			return true;
 	return false;
 }
@@ -255,7 +268,7 @@ static void exit_work(struct work_struct *work)
 						  struct uiommu_watch,
 						  exit_work);
 
-	if (!is_idle(watch) && is_closing(watch->pid)) {
+	if (watch->pid && !is_idle(watch) && is_closing(watch)) {
 		queue_delayed_work(lost_wq, &watch->exit_work, CLOSING_DELAY);
 		return;
 	}
@@ -270,6 +283,9 @@ static void watch_release(struct mmu_notifier *mn, struct mm_struct *mm)
 
 	if (is_idle(watch))
 		return;
+	/* Others can be the last to let go of its memory; it is closed then. */
+	if (current->flags & PF_EXITING || current->in_execve)
+		watch->pid = get_task_pid(current, PIDTYPE_TGID);
 	refcount_inc(&watch->ref);
 	queue_delayed_work(lost_wq, &watch->exit_work, CLOSING_DELAY);
 }
@@ -284,7 +300,6 @@ static struct mmu_notifier *watch_alloc(struct mm_struct *mm)
 	atomic_inc(&num_watches);
 	refcount_set(&watch->ref, 1);
 	INIT_DELAYED_WORK(&watch->exit_work, exit_work);
-	watch->pid = get_task_pid(current, PIDTYPE_TGID);
 	spin_lock_init(&watch->lock);
 	watch->mappings = RB_ROOT_CACHED;
 	init_waitqueue_head(&watch->quiet);
@@ -337,6 +352,29 @@ void uiommu_watch_put(struct uiommu_watch *watch)
 		mmu_notifier_put(&watch->mn);
 }
 
+static int begin_some(struct uiommu_watch *watch, struct uiommu_mapping **m,
+		      u32 num)
+{
+	unsigned long ended;
+	bool wait = false;
+	u32 i;
+
+	scoped_guard(spinlock, &watch->lock) {
+		for (i = 0; i < num; i++) {
+			insert(watch, m[i]);
+			wait |= first_va(m[i]) <= watch->last &&
+				last_va(m[i]) >= watch->first;
+		}
+		wait &= !!watch->unmapping;
+		ended = watch->ended;
+	}
+	if (!wait)
+		return 0;
+	return wait_event_killable(watch->quiet,
+				   READ_ONCE(watch->ended) != ended) ?
+		       -EINTR : 0;
+}
+
 /**
  * uiommu_watch_begin - watch the memory of mappings that are being made
  * @m: their records, watched, of one payer, with their process address in va
@@ -349,26 +387,19 @@ void uiommu_watch_put(struct uiommu_watch *watch)
 int uiommu_watch_begin(struct uiommu_mapping **m, u32 num)
 {
 	struct uiommu_watch *watch = get_watch(m[0]->payer);
-	unsigned long ended;
-	bool wait = false;
-	u32 i;
+	u32 i, n;
+	int ret;
 
 	if (IS_ERR(watch))
 		return PTR_ERR(watch);
 
-	scoped_guard(spinlock, &watch->lock) {
-		for (i = 0; i < num; i++) {
-			insert(watch, m[i]);
-			wait |= first_va(m[i]) <= watch->last &&
-				last_va(m[i]) >= watch->first;
+	for (i = 0; i < num; i += n) {
+		n = min(num - i, AT_ONCE);
+		ret = begin_some(watch, m + i, n);
+		if (ret) {
+			uiommu_watch_abort(m, i + n);
+			return ret;
 		}
-		wait &= !!watch->unmapping;
-		ended = watch->ended;
-	}
-	if (wait && wait_event_killable(watch->quiet,
-					READ_ONCE(watch->ended) != ended)) {
-		uiommu_watch_abort(m, num);
-		return -EINTR;
 	}
 	return 0;
 }
@@ -401,12 +432,15 @@ u32 uiommu_watch_live(struct uiommu_mapping **m, u32 num)
 void uiommu_watch_abort(struct uiommu_mapping **m, u32 num)
 {
 	struct uiommu_watch *watch = m[0]->payer->watch;
-	u32 i;
+	u32 i, n;
 
-	guard(spinlock)(&watch->lock);
-	for (i = 0; i < num; i++)
-		if (!(m[i]->va & WATCH_LOST))
-			remove(watch, m[i]);
+	for (; num; num -= n, m += n) {
+		n = min(num, AT_ONCE);
+		guard(spinlock)(&watch->lock);
+		for (i = 0; i < n; i++)
+			if (!(m[i]->va & WATCH_LOST))
+				remove(watch, m[i]);
+	}
 }
 
 /**
@@ -441,6 +475,7 @@ static void lost_work(struct work_struct *work)
 			spin_lock(&m->payer->watch->lock);
 			spin_unlock(&m->payer->watch->lock);
 			m->state = UIOMMU_DYING;
+			m->gone = true;
 			m->next = list;
 			list = m;
 			num++;
@@ -503,7 +538,10 @@ int __init uiommu_watch_start(void)
 void uiommu_watch_exit(void)
 {
 	mmu_notifier_synchronize();
-	/* No mapping is left that an exit_work() would wait for. */
+	/*
+	 * No mapping is left that an exit_work() would wait for. Watches are freed
+	 * with bottom halves off, so that modules are not before that returns.
+	 */
 	wait_var_event(&num_watches, !atomic_read(&num_watches));
 	destroy_workqueue(lost_wq);
 }

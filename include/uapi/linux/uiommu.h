@@ -107,7 +107,8 @@
  * (mremap()) any part of the buffer, the whole mapping is removed, as the device
  * would go on with memory that the process does not have any more; before the next
  * request on the space begins, at the latest.  When the process exits or calls
- * execve() while others have the file open, it is removed soon after.
+ * execve() while others have the file open, it is removed soon after.  An event
+ * tells so, see UIOMMU_EVENT_FD.
  *
  * madvise(), mprotect(), fork() and what the kernel itself moves remove nothing;
  * but after MADV_DONTNEED the process finds other pages there than the device.
@@ -404,7 +405,8 @@ struct uiommu_irq_set {
  *
  * As VFIO_DMA_MAP_IOVA or VFIO_DMA_UNMAP of each entry in turn, in one call;
  * unmapping syncs the IOMMU once for 1024 of them.  It ends with the first entry
- * that fails, and with its error: those before it stay done.
+ * that fails, and with its error: those before it stay done.  Entries can be charged
+ * and have their IOVA taken ahead of their turn.
  */
 struct uiommu_batch {
 	__u32 size;
@@ -459,6 +461,68 @@ struct uiommu_unmap_all {
 	__aligned_u64 out_mappings;
 };
 #define UIOMMU_UNMAP_ALL	_IOWR(';', 0x79, __u32)
+
+/* The most events that a file descriptor can keep for its readers */
+#define UIOMMU_EVENTS_MAX	16384
+
+/**
+ * struct uiommu_event_fd - ioctl(UIOMMU_EVENT_FD)
+ * @size: sizeof(struct uiommu_event_fd)
+ * @flags: must be 0
+ * @num: events to keep until they are read: 2 to UIOMMU_EVENTS_MAX, or 0 for the
+ *	default
+ * @__reserved: must be 0
+ *
+ * Returns a new file descriptor to read events from, of what is made through the
+ * file that is asked, from now on.  It is closed on exec.  There can be several:
+ * each has all events.
+ *
+ * read() gives one or more struct uiommu_event, as many as there are and fit in,
+ * and waits for the first (EAGAIN with O_NONBLOCK, EINVAL when there is no room for
+ * one).  Of several readers each gets other events.  After the last close of the
+ * file that was asked it gives what is left, then 0.  poll() tells POLLIN and
+ * POLLHUP.
+ */
+struct uiommu_event_fd {
+	__u32 size;
+	__u32 flags;
+	__u32 num;
+	__u32 __reserved;
+};
+
+/* Both kinds of fd. */
+#define UIOMMU_EVENT_FD		_IOWR(';', 0x76, __u32)
+
+/**
+ * enum uiommu_event_type - what struct uiommu_event tells
+ * @UIOMMU_EVENT_OVERFLOW: @length events did not fit in, the last of them had
+ *	@sequence
+ * @UIOMMU_EVENT_MAPPING_LOST: the mapping at @iova is gone, as some of its memory
+ *	is
+ */
+enum uiommu_event_type {
+	UIOMMU_EVENT_OVERFLOW = 1,
+	UIOMMU_EVENT_MAPPING_LOST = 2
+};
+
+/* The IOMMU failed: devices can still reach the memory, which stays pinned. */
+#define UIOMMU_EVENT_STUCK	(1 << 0)
+
+/**
+ * struct uiommu_event - what read() of an event fd gives
+ * @type: enum uiommu_event_type; ignore what you do not know
+ * @flags: UIOMMU_EVENT_STUCK
+ * @sequence: counts the events of a file, from 1
+ * @iova: of the mapping
+ * @length: bytes of the mapping, or number of events
+ */
+struct uiommu_event {
+	__u32 type;
+	__u32 flags;
+	__aligned_u64 sequence;
+	__aligned_u64 iova;
+	__aligned_u64 length;
+};
 
 /*
  * read(), write() and mmap() of a device fd pick a space by the upper bits of

@@ -42,7 +42,8 @@ static struct uiommu_owner *get_owner(struct uiommu_pci_file *file)
 		return ERR_PTR(-EINVAL);
 	if (!file->owner) {
 		file->owner = uiommu_owner_create(dev->space,
-						  &dev->locked_pages);
+						  &dev->locked_pages,
+						  file->events);
 		if (!file->owner)
 			return ERR_PTR(-ENOMEM);
 	}
@@ -421,6 +422,8 @@ static long pci_fops_ioctl(struct file *filp, unsigned int cmd,
 	case UIOMMU_UNMAP_ALL:
 	case UIOMMU_MAP:
 		return ioctl_space(file, cmd, uarg);
+	case UIOMMU_EVENT_FD:
+		return uiommu_events_fd(file->events, uarg);
 	case VFIO_DOMAIN_SET:
 		return ioctl_domain_set(dev, uarg);
 	case VFIO_DOMAIN_UNSET:
@@ -520,9 +523,15 @@ static int pci_fops_open(struct inode *inode, struct file *filp)
 	if (!file)
 		return -ENOMEM;
 
+	file->events = uiommu_events_create();
+	if (!file->events)
+		return -ENOMEM;
+
 	ret = uiommu_pci_open(dev);
-	if (ret)
+	if (ret) {
+		uiommu_events_close(file->events);
 		return ret;
+	}
 
 	get_device(&dev->dev);
 	file->dev = dev;
@@ -547,6 +556,7 @@ static int pci_fops_release(struct inode *inode, struct file *filp)
 	uiommu_pci_close(dev);
 	if (file->owner)
 		uiommu_owner_destroy(file->owner);
+	uiommu_events_close(file->events);
 	if (file->dummy)
 		__free_page(file->dummy);
 	kfree(file);

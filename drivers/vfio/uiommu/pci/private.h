@@ -42,6 +42,7 @@
 
 #include "intx.h"
 
+struct uiommu_events;
 struct uiommu_owner;
 struct uiommu_pci_config;
 struct uiommu_space;
@@ -250,6 +251,7 @@ struct uiommu_pci {
  * @owner: what was mapped through it, NULL before the first mapping in a space;
  *	protected by dev->lock
  * @owner_users: requests that use @owner without dev->lock; protected by it
+ * @events: what is told through it
  * @dummy: all-ones, what a BAR mapping shows while the gate is closed; allocated
  *	at the first mmap(), lives as long as the file and so as its VMAs
  */
@@ -258,6 +260,7 @@ struct uiommu_pci_file {
 	struct list_head link;
 	struct uiommu_owner *owner;
 	unsigned int owner_users;
+	struct uiommu_events *events;
 	struct page *dummy;
 };
 

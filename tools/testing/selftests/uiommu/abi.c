@@ -91,6 +91,19 @@ FIELD(uiommu_map, max, 24, 8);
 FIELD(uiommu_map, out_iova, 32, 8);
 static_assert(sizeof(struct uiommu_map) == 40, "uiommu_map");
 
+FIELD(uiommu_event_fd, size, 0, 4);
+FIELD(uiommu_event_fd, flags, 4, 4);
+FIELD(uiommu_event_fd, num, 8, 4);
+FIELD(uiommu_event_fd, __reserved, 12, 4);
+static_assert(sizeof(struct uiommu_event_fd) == 16, "uiommu_event_fd");
+
+FIELD(uiommu_event, type, 0, 4);
+FIELD(uiommu_event, flags, 4, 4);
+FIELD(uiommu_event, sequence, 8, 8);
+FIELD(uiommu_event, iova, 16, 8);
+FIELD(uiommu_event, length, 24, 8);
+static_assert(sizeof(struct uiommu_event) == 32, "uiommu_event");
+
 FIELD(uiommu_unmap_all, size, 0, 4);
 FIELD(uiommu_unmap_all, flags, 4, 4);
 FIELD(uiommu_unmap_all, out_mappings, 8, 8);
@@ -121,6 +134,10 @@ static_assert(UIOMMU_IRQ_OP_EVENTFDS == 1, "op");
 static_assert(UIOMMU_IRQ_OP_NONE == 2, "op");
 static_assert(UIOMMU_IRQ_OP_TRIGGER == 3, "op");
 static_assert(UIOMMU_IRQ_OP_AFFINITY == 4, "op");
+static_assert(UIOMMU_EVENT_OVERFLOW == 1, "event");
+static_assert(UIOMMU_EVENT_MAPPING_LOST == 2, "event");
+static_assert(UIOMMU_EVENT_STUCK == 1, "flag");
+static_assert(UIOMMU_EVENTS_MAX == 16384, "events");
 static_assert(UIOMMU_REGION_READ == 1, "flag");
 static_assert(UIOMMU_REGION_WRITE == 2, "flag");
 static_assert(UIOMMU_REGION_MMAP == 4, "flag");
@@ -163,6 +180,7 @@ static const struct {
 	{ UIOMMU_IRQ_EOI, _IOC_READ | _IOC_WRITE, 0x73, 4, ON_DEVICE },
 	{ UIOMMU_IRQ_EOI_EVENTFD, _IOC_READ | _IOC_WRITE, 0x74, 4, ON_DEVICE },
 	{ UIOMMU_IRQ_SET, _IOC_READ | _IOC_WRITE, 0x75, 4, ON_DEVICE },
+	{ UIOMMU_EVENT_FD, _IOC_READ | _IOC_WRITE, 0x76, 4, ON_BOTH },
 	{ UIOMMU_MAP_BATCH, _IOC_READ | _IOC_WRITE, 0x77, 4, ON_BOTH },
 	{ UIOMMU_UNMAP_BATCH, _IOC_READ | _IOC_WRITE, 0x78, 4, ON_BOTH },
 	{ UIOMMU_UNMAP_ALL, _IOC_READ | _IOC_WRITE, 0x79, 4, ON_BOTH },
@@ -182,6 +200,7 @@ static const struct {
 	{ UIOMMU_IRQ_EOI, 8, ON_DEVICE },
 	{ UIOMMU_IRQ_EOI_EVENTFD, 16, ON_DEVICE },
 	{ UIOMMU_IRQ_SET, 40, ON_DEVICE },
+	{ UIOMMU_EVENT_FD, 16, ON_BOTH },
 	{ UIOMMU_MAP_BATCH, 24, ON_BOTH },
 	{ UIOMMU_UNMAP_BATCH, 24, ON_BOTH },
 	{ UIOMMU_UNMAP_ALL, 16, ON_BOTH },
@@ -395,6 +414,7 @@ TEST_F_TIMEOUT(abi, structures_of_the_future, TEST_SECONDS)
 {
 	__u32 arg[64];
 	size_t i, j;
+	int ret;
 
 	ASSERT_EQ(0, device_attach(&self->dev));
 	for (i = 0; i < ARRAY_SIZE(structs); i++) {
@@ -419,13 +439,17 @@ TEST_F_TIMEOUT(abi, structures_of_the_future, TEST_SECONDS)
 						  structs[i].cmd, arg));
 			memset(arg, 0, sizeof(arg));
 			arg[0] = sizeof(arg);
+			ret = request(self->dev.space, structs[i].cmd, arg);
+			if (structs[i].cmd == UIOMMU_EVENT_FD) {
+				EXPECT_LE(0, ret);
+				close(ret);
+				continue;
+			}
 			/* To map nothing is refused. */
 			EXPECT_EQ(structs[i].cmd == UIOMMU_MAP ||
 				  structs[i].cmd == UIOMMU_MAP_BATCH ||
 				  structs[i].cmd == UIOMMU_UNMAP_BATCH ?
-					  -EINVAL : 0,
-				  request(self->dev.space, structs[i].cmd,
-					  arg));
+					  -EINVAL : 0, ret);
 		}
 	}
 }

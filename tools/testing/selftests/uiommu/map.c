@@ -9,8 +9,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -1152,6 +1154,159 @@ TEST_F_TIMEOUT(charge, killed_in_the_middle, TEST_SECONDS)
 	}
 	EXPECT_EQ(pins, pins_outstanding());
 	EXPECT_TRUE(whole_limit_is_free(self->mem));
+}
+
+/* @len bytes of memory that are @num times the same */
+static void *same_memory(size_t len, unsigned int num)
+{
+	int fd = memfd_create("uiommu", MFD_CLOEXEC);
+	char *mem = mmap(NULL, len * num, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned int i;
+
+	if (fd < 0 || mem == MAP_FAILED || ftruncate(fd, len))
+		return NULL;
+	for (i = 0; i < num; i++)
+		if (mmap(mem + i * len, len, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) ==
+		    MAP_FAILED)
+			return NULL;
+	close(fd);
+	return mem;
+}
+
+/*
+ * 4 GiB in one mapping: what the kernel keeps of them is bounded, and it gives up
+ * in the middle when the process is killed.
+ */
+TEST_F_TIMEOUT(charge, four_gib, TEST_SECONDS)
+{
+	const unsigned int num = 64;
+	const size_t part = 64 * MIB;
+	const __u64 iova = 0x100000000ULL;
+	struct uiommu_info info = {};
+	long pins = pins_outstanding(), slab, status, i;
+	__u64 begin, took;
+	char *mem;
+	pid_t child;
+
+	if (!limit_is_lifted())
+		SKIP(return, "more than the limit");
+	mem = same_memory(part, num);
+	ASSERT_NE(NULL, mem);
+	slab = file_field("/proc/meminfo", "SUnreclaim");
+	begin = now_ms();
+	ASSERT_EQ(0, dma_map(self->dev.fd, mem, iova, num * part,
+			     VFIO_FLAG_WRITE));
+	took = now_ms() - begin;
+	slab = file_field("/proc/meminfo", "SUnreclaim") - slab;
+	TH_LOG("%llu ms, %ld kB of slab", took, slab);
+	/* 8 bytes for each page if no two of them were neighbours */
+	EXPECT_GT(10 * 1024, slab);
+	EXPECT_EQ(num * part / page_size(), locked_pages(self->dev.bdf));
+	EXPECT_EQ(0, dma_unmap(self->dev.fd, iova, num * part));
+	EXPECT_EQ(pins, pins_outstanding());
+
+	for (i = 1; i <= 4; i++) {
+		child = fork();
+		if (!child) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (;;) {
+				if (dma_map(self->dev.space, mem, iova,
+					    num * part, VFIO_FLAG_WRITE) ||
+				    dma_unmap(self->dev.space, iova,
+					      num * part))
+					_exit(1);
+			}
+		}
+		begin = now_ms();
+		do {
+			sched_yield();
+			ASSERT_EQ(0, space_info(self->dev.space, &info));
+			ASSERT_LT(now_ms(), begin + 60000);
+		} while (!info.out_charged);
+		usleep(took * i * 200);
+		kill(child, SIGKILL);
+		begin = now_ms();
+		ASSERT_EQ(child, waitpid(child, (int *)&status, 0));
+		EXPECT_TRUE(WIFSIGNALED((int)status));
+		/* The file is ours, too: what was complete goes a little later. */
+		do {
+			sleep_ms(10);
+			ASSERT_EQ(0, space_info(self->dev.space, &info));
+		} while (info.out_charged && now_ms() < begin + 60000);
+		EXPECT_EQ(0, info.out_mappings);
+		EXPECT_EQ(0, info.out_pinned);
+		EXPECT_EQ(0, info.out_charged);
+		EXPECT_EQ(pins, pins_outstanding());
+	}
+	munmap(mem, num * part);
+}
+
+#define CGROUP	"/sys/fs/cgroup/uiommu"
+
+/* A cgroup of its own with so much memory, or false */
+static bool cgroup_make(const char *max)
+{
+	char controllers[256] = "";
+
+	/* It may be there already. */
+	mount("none", "/sys/fs/cgroup", "cgroup2", 0, NULL);
+	if (file_read("/sys/fs/cgroup/cgroup.controllers", controllers,
+		      sizeof(controllers)) < 0 ||
+	    !strstr(controllers, "memory"))
+		return false;
+	return !file_write("/sys/fs/cgroup/cgroup.subtree_control", "+memory") &&
+	       !mkdir(CGROUP, 0755) &&
+	       !file_write(CGROUP "/memory.max", max);
+}
+
+/* What a user leaves in the kernel by mappings is limited with its cgroup. */
+TEST_F_TIMEOUT(charge, small_cgroup, TEST_SECONDS)
+{
+	const long max = 6 * MIB;
+	unsigned int *made;
+	int status, space;
+	pid_t child;
+
+	made = mmap(NULL, page_size(), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, made);
+	if (geteuid() || !cgroup_make("6291456"))
+		SKIP(return, "no cgroup with a limit of memory");
+	space = space_open();
+	ASSERT_LE(0, space);
+	child = fork();
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (file_write(CGROUP "/cgroup.procs", "0"))
+			_exit(1);
+		/* Records alone: the page is one, and no table holds it yet. */
+		for (; *made < 1000000; (*made)++)
+			if (dma_map(space, self->mem,
+				    IOVA_LARGE + *made * page_size(),
+				    page_size(), 0))
+				_exit(2);
+		_exit(0);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	TH_LOG("%u mappings in %ld kB", *made, max / 1024);
+	/* Refused, or killed for want of memory; with 64 bytes and more for each */
+	EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 2) {
+		TH_LOG("status %x", status);
+	}
+	EXPECT_LT(1000, *made);
+	EXPECT_GT(max / 64, *made);
+	close(space);
+	/* Pages of slabs come back a little later. */
+	for (status = 0; status < 1000; status++) {
+		if (file_number(CGROUP "/memory.current") < (long)MIB)
+			break;
+		sleep_ms(10);
+	}
+	EXPECT_GT((long)MIB, file_number(CGROUP "/memory.current"));
+	EXPECT_EQ(0, rmdir(CGROUP));
+	munmap(made, page_size());
 }
 
 /*
