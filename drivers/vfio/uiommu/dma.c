@@ -268,6 +268,19 @@ static struct uiommu_mapping *unmap_run(struct uiommu_domain *domain,
 	return next;
 }
 
+/* Its memory went away, and it is out of all domains or stuck there. */
+static void tell_gone(const struct uiommu_mapping *m)
+{
+	struct uiommu_event event = {
+		.type = UIOMMU_EVENT_MAPPING_LOST,
+		.flags = m->stuck ? UIOMMU_EVENT_STUCK : 0,
+		.iova = uiommu_first(m),
+		.length = uiommu_size(m),
+	};
+
+	uiommu_events_post(m->payer->owner->events, &event);
+}
+
 /*
  * Take records that the caller has claimed out of every domain and of the tree.
  * What an IOMMU driver failed to clear is leaked rather than freed under a
@@ -292,21 +305,12 @@ static void withdraw(struct uiommu_space *space, struct uiommu_mapping *list)
 
 	guard(mutex)(&space->iova_lock);
 	for (m = list; m; m = m->next) {
+		/* Before its IOVA can be of another mapping */
+		if (m->gone)
+			tell_gone(m);
 		uiommu_record_remove(space, m);
 		cond_resched();
 	}
-}
-
-static void tell_gone(const struct uiommu_mapping *m)
-{
-	struct uiommu_event event = {
-		.type = UIOMMU_EVENT_MAPPING_LOST,
-		.flags = m->stuck ? UIOMMU_EVENT_STUCK : 0,
-		.iova = uiommu_first(m),
-		.length = uiommu_size(m),
-	};
-
-	uiommu_events_post(m->payer->owner->events, &event);
 }
 
 /**
@@ -371,8 +375,6 @@ int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list)
 		} else {
 			uiommu_unpin(m);
 		}
-		if (m->gone)
-			tell_gone(m);
 		uiommu_extents_free(m);
 		kmem_cache_free(cache_of(m->watched), m);
 		if (!next || next->payer != payer) {
@@ -398,7 +400,7 @@ struct request {
 	u64 iova;
 	u64 size;
 	u64 max;
-	u64 __user *answer;
+	struct uiommu_map __user *answer;
 	unsigned int flags;
 };
 
@@ -414,10 +416,15 @@ bool uiommu_range_valid(u64 vaddr, u64 iova, u64 size)
 	       !check_add_overflow(vaddr, size - 1, &vlast);
 }
 
-static int reserve(struct uiommu_space *space, struct uiommu_mapping *m,
-		   const struct request *r)
+static int reserve(struct uiommu_owner *owner, struct uiommu_mapping *m,
+		   const struct request *r, u64 *sequence)
 {
+	struct uiommu_space *space = owner->space;
+
 	guard(mutex)(&space->iova_lock);
+	/* What is told up to here is not of this mapping. */
+	if (r->answer)
+		*sequence = uiommu_events_sequence(owner->events);
 	return r->max ? reserve_lowest(space, m, r->vaddr, r->max) :
 			uiommu_record_reserve(space, m);
 }
@@ -427,6 +434,7 @@ static int map(struct uiommu_owner *owner, const struct request *r)
 	struct uiommu_space *space = owner->space;
 	struct uiommu_payer *payer;
 	struct uiommu_mapping *m;
+	u64 sequence = 0;
 	int ret;
 
 	if (!uiommu_range_valid(r->vaddr, r->iova, r->size))
@@ -445,7 +453,7 @@ static int map(struct uiommu_owner *owner, const struct request *r)
 		goto err_charge;
 	uiommu_record_init(m, payer, r->vaddr, r->iova, r->size, r->flags);
 
-	ret = reserve(space, m, r);
+	ret = reserve(owner, m, r, &sequence);
 	if (ret)
 		goto err_free;
 	atomic_long_inc(&owner->num_mappings);
@@ -457,7 +465,9 @@ static int map(struct uiommu_owner *owner, const struct request *r)
 	}
 	ret = uiommu_pin(space, m, r->vaddr);
 	/* Nobody else can unmap it yet. */
-	if (!ret && r->answer && put_user(uiommu_first(m), r->answer))
+	if (!ret && r->answer &&
+	    (put_user(uiommu_first(m), &r->answer->out_iova) ||
+	     put_user(sequence, &r->answer->out_sequence)))
 		ret = -EFAULT;
 	if (!ret && !uiommu_publish(owner, &m, 1, m->npages))
 		ret = -EFAULT;
@@ -515,14 +525,15 @@ EXPORT_SYMBOL_NS_GPL(uiommu_map, "UIOMMU");
  * @size: as for uiommu_map()
  * @max: the last address for the devices that may be used, not 0
  * @flags: as for uiommu_map()
- * @answer: where to put the address that was chosen, see uiommu_choose()
+ * @answer: where to put the address that was chosen, see uiommu_choose(), and the
+ *	number of the last event before that
  *
  * Context: process context of the memory's process, may sleep; hold nothing.
  * Return: as uiommu_map(); -ENOSPC when there is no such address.
  */
 int uiommu_map_lowest(struct uiommu_owner *owner, unsigned long vaddr,
 		      u64 size, u64 max, unsigned int flags,
-		      u64 __user *answer)
+		      struct uiommu_map __user *answer)
 {
 	const struct request r = {
 		.vaddr = untagged_addr(vaddr),

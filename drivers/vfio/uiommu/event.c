@@ -10,6 +10,7 @@
  */
 #include <linux/anon_inodes.h>
 #include <linux/cleanup.h>
+#include <linux/cred.h>
 #include <linux/export.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -17,6 +18,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/poll.h>
+#include <linux/sched/user.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/uio.h>
@@ -27,11 +29,15 @@
 
 #define DEFAULT_ROOM	256
 
+/* An event takes time for each. */
+#define MAX_QUEUES	64
+
 /**
  * struct uiommu_events - what is told to the users of a file
  * @ref: the file, and each queue
  * @lock: protects what follows, and the queues but for their reader
  * @queues: struct queue
+ * @num_queues: number of them
  * @sequence: of the last event
  * @closed: there will be no more
  */
@@ -39,6 +45,7 @@ struct uiommu_events {
 	struct kref ref;
 	spinlock_t lock;		/* the queues */
 	struct list_head queues;
+	unsigned int num_queues;
 	u64 sequence;
 	bool closed;
 };
@@ -47,6 +54,7 @@ struct uiommu_events {
  * struct queue - what one event file descriptor was not asked for yet
  * @link: on events->queues
  * @events: referenced
+ * @user: referenced, charged for the memory
  * @read_lock: held by who takes from the queue
  * @wait: woken when there is something to read
  * @missed: events that did not fit and were not told yet
@@ -58,6 +66,7 @@ struct uiommu_events {
 struct queue {
 	struct list_head link;
 	struct uiommu_events *events;
+	struct user_struct *user;
 	struct mutex read_lock;		/* the head of the ring */
 	wait_queue_head_t wait;
 	u64 missed;
@@ -105,20 +114,27 @@ static void tell(struct queue *q, const struct uiommu_event *event)
  * @events: of the file whose users are told
  * @event: the event; its sequence is filled in
  *
- * Context: any but NMI.
+ * Context: process context; any lock but those of wait queues may be held.
  */
 void uiommu_events_post(struct uiommu_events *events,
 			struct uiommu_event *event)
 {
 	struct queue *q;
 
-	guard(spinlock_irqsave)(&events->lock);
+	guard(spinlock)(&events->lock);
 
 	event->sequence = ++events->sequence;
 	list_for_each_entry(q, &events->queues, link)
 		tell(q, event);
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_events_post, "UIOMMU");
+
+/* The number of the last event */
+u64 uiommu_events_sequence(struct uiommu_events *events)
+{
+	guard(spinlock)(&events->lock);
+	return events->sequence;
+}
 
 static void free_events(struct kref *ref)
 {
@@ -152,10 +168,10 @@ void uiommu_events_close(struct uiommu_events *events)
 {
 	struct queue *q;
 
-	scoped_guard(spinlock_irq, &events->lock) {
+	scoped_guard(spinlock, &events->lock) {
 		events->closed = true;
 		list_for_each_entry(q, &events->queues, link)
-			wake_up_poll(&q->wait, EPOLLHUP | EPOLLIN);
+			wake_up_all(&q->wait);
 	}
 	kref_put(&events->ref, free_events);
 }
@@ -164,7 +180,7 @@ EXPORT_SYMBOL_NS_GPL(uiommu_events_close, "UIOMMU");
 /* The oldest event stays where it is until drop_first(). */
 static bool peek(struct queue *q, struct uiommu_event *event)
 {
-	guard(spinlock_irq)(&q->events->lock);
+	guard(spinlock)(&q->events->lock);
 
 	if (!q->num)
 		push_missed(q, q->events->sequence);
@@ -176,7 +192,7 @@ static bool peek(struct queue *q, struct uiommu_event *event)
 
 static void drop_first(struct queue *q)
 {
-	guard(spinlock_irq)(&q->events->lock);
+	guard(spinlock)(&q->events->lock);
 
 	if (++q->first == q->room)
 		q->first = 0;
@@ -187,7 +203,7 @@ static __poll_t readable(struct queue *q)
 {
 	__poll_t mask = 0;
 
-	guard(spinlock_irq)(&q->events->lock);
+	guard(spinlock)(&q->events->lock);
 
 	if (q->num || q->missed)
 		mask |= EPOLLIN | EPOLLRDNORM;
@@ -230,7 +246,8 @@ static ssize_t event_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	if (iov_iter_count(to) < sizeof(struct uiommu_event))
 		return -EINVAL;
 	for (;;) {
-		if (nowait) {
+		/* Another reader may be at it: not the same as no event. */
+		if (iocb->ki_flags & IOCB_NOWAIT) {
 			if (!mutex_trylock(&q->read_lock))
 				return -EAGAIN;
 		} else if (mutex_lock_interruptible(&q->read_lock)) {
@@ -255,20 +272,43 @@ static __poll_t event_poll(struct file *filp, struct poll_table_struct *table)
 	return readable(q);
 }
 
+static unsigned long queue_pages(u32 room)
+{
+	return PFN_UP(struct_size_t(struct queue, ring, room));
+}
+
 static void free_queue(struct queue *q)
 {
+	atomic_long_sub(queue_pages(q->room), &q->user->locked_vm);
+	free_uid(q->user);
 	kref_put(&q->events->ref, free_events);
 	mutex_destroy(&q->read_lock);
 	kvfree(q);
 }
 
+static bool add_queue(struct uiommu_events *events, struct queue *q)
+{
+	guard(spinlock)(&events->lock);
+
+	if (events->num_queues == MAX_QUEUES)
+		return false;
+	events->num_queues++;
+	list_add_tail(&q->link, &events->queues);
+	return true;
+}
+
+static void remove_queue(struct queue *q)
+{
+	scoped_guard(spinlock, &q->events->lock) {
+		list_del(&q->link);
+		q->events->num_queues--;
+	}
+	free_queue(q);
+}
+
 static int event_release(struct inode *inode, struct file *filp)
 {
-	struct queue *q = filp->private_data;
-
-	scoped_guard(spinlock_irq, &q->events->lock)
-		list_del(&q->link);
-	free_queue(q);
+	remove_queue(filp->private_data);
 	return 0;
 }
 
@@ -284,10 +324,15 @@ static struct queue *create_queue(struct uiommu_events *events, u32 room)
 {
 	struct queue *q;
 
-	q = kvzalloc_flex(*q, ring, room, GFP_KERNEL_ACCOUNT);
-	if (!q)
+	if (uiommu_charge_user(current_user(), queue_pages(room)))
 		return NULL;
+	q = kvzalloc_flex(*q, ring, room, GFP_KERNEL_ACCOUNT);
+	if (!q) {
+		atomic_long_sub(queue_pages(room), &current_user()->locked_vm);
+		return NULL;
+	}
 	q->room = room;
+	q->user = get_uid(current_user());
 	kref_get(&events->ref);
 	q->events = events;
 	mutex_init(&q->read_lock);
@@ -301,8 +346,8 @@ static struct queue *create_queue(struct uiommu_events *events, u32 room)
  * @uarg: user address of struct uiommu_event_fd
  *
  * Context: process context, hold nothing.
- * Return: the descriptor, -EFAULT, -EINVAL, -E2BIG, -EOPNOTSUPP, -ENOMEM, -EMFILE,
- * -ENFILE.
+ * Return: the descriptor, -EFAULT, -EINVAL, -E2BIG, -EOPNOTSUPP, -ENOMEM, -EBUSY,
+ * -EMFILE, -ENFILE.
  */
 int uiommu_events_fd(struct uiommu_events *events, void __user *uarg)
 {
@@ -319,15 +364,17 @@ int uiommu_events_fd(struct uiommu_events *events, void __user *uarg)
 	q = create_queue(events, arg.num ?: DEFAULT_ROOM);
 	if (!q)
 		return -ENOMEM;
+	if (!add_queue(events, q)) {
+		free_queue(q);
+		return -EBUSY;
+	}
 	FD_PREPARE(fdf, O_CLOEXEC,
 		   anon_inode_getfile_fmode("[uiommu-events]", &event_fops, q,
 					    O_RDONLY, FMODE_NOWAIT));
 	if (fdf.err) {
-		free_queue(q);
+		remove_queue(q);
 		return fdf.err;
 	}
-	scoped_guard(spinlock_irq, &events->lock)
-		list_add_tail(&q->link, &events->queues);
 	return fd_publish(fdf);
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_events_fd, "UIOMMU");

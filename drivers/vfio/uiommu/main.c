@@ -45,8 +45,7 @@ static int ioctl_map_lowest(struct uiommu_owner *owner, void __user *uarg)
 	if (arg.vaddr > ULONG_MAX)
 		return -EINVAL;
 	return uiommu_map_lowest(owner, arg.vaddr, arg.length,
-				 arg.max ?: U64_MAX, arg.flags,
-				 &answer->out_iova);
+				 arg.max ?: U64_MAX, arg.flags, answer);
 }
 
 static int ioctl_unmap(struct uiommu_owner *owner, void __user *uarg)

@@ -154,28 +154,43 @@ void uiommu_payers_free(struct uiommu_owner *owner)
 }
 
 /**
- * uiommu_charge - charge pages that are about to be pinned
- * @payer: the calling process' payer
+ * uiommu_charge_user - charge pages against RLIMIT_MEMLOCK
+ * @user: current_user()
  * @npages: pages
  *
- * Against RLIMIT_MEMLOCK, for all that the user has charged, as io_uring and
- * iommufd count; CAP_IPC_LOCK lifts the limit and not the charge.
+ * For all that the user has charged, as io_uring and iommufd count; CAP_IPC_LOCK
+ * lifts the limit and not the charge.
  *
  * Return: 0, or -ENOMEM when it would exceed the limit.
  */
-int uiommu_charge(struct uiommu_payer *payer, unsigned long npages)
+int uiommu_charge_user(struct user_struct *user, unsigned long npages)
 {
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
 	unsigned long old, new;
 
-	old = atomic_long_read(&payer->user->locked_vm);
+	old = atomic_long_read(&user->locked_vm);
 	do {
 		if (check_add_overflow(old, npages, &new))
 			return -ENOMEM;
 		if (new > limit && !capable(CAP_IPC_LOCK))
 			return -ENOMEM;
-	} while (!atomic_long_try_cmpxchg(&payer->user->locked_vm, &old, new));
+	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &old, new));
+	return 0;
+}
 
+/**
+ * uiommu_charge - charge pages that are about to be pinned
+ * @payer: the calling process' payer
+ * @npages: pages
+ *
+ * Return: as uiommu_charge_user().
+ */
+int uiommu_charge(struct uiommu_payer *payer, unsigned long npages)
+{
+	int ret = uiommu_charge_user(payer->user, npages);
+
+	if (ret)
+		return ret;
 	atomic64_add(npages, &payer->mm->pinned_vm);
 	atomic_long_add(npages, &payer->owner->space->charged);
 	return 0;

@@ -6,6 +6,7 @@
  *
  *	space->domains_rwsem > space->iova_lock > owner->payers_lock
  *	mmap_lock, space->iova_lock > watch->lock
+ *	space->iova_lock > events->lock > wait queues
  *
  * None of ours is held while user memory is pinned or copied.
  */
@@ -30,6 +31,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+struct uiommu_map;
 struct vfio_dma_map;
 
 /**
@@ -303,6 +305,7 @@ struct uiommu_payer *uiommu_payer_get(struct uiommu_owner *owner,
 				      unsigned long num);
 void uiommu_payer_put(struct uiommu_payer *payer, unsigned long num);
 void uiommu_payers_free(struct uiommu_owner *owner);
+int uiommu_charge_user(struct user_struct *user, unsigned long npages);
 int uiommu_charge(struct uiommu_payer *payer, unsigned long npages);
 void uiommu_uncharge(struct uiommu_payer *payer, unsigned long npages);
 int uiommu_pin(struct uiommu_space *space, struct uiommu_mapping *m,
@@ -336,7 +339,7 @@ u32 uiommu_publish(struct uiommu_owner *owner, struct uiommu_mapping **m,
 int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list);
 int uiommu_map_lowest(struct uiommu_owner *owner, unsigned long vaddr,
 		      u64 size, u64 max, unsigned int flags,
-		      u64 __user *answer);
+		      struct uiommu_map __user *answer);
 int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
 		       struct uiommu_mapping *near,
 		       struct uiommu_mapping ***tail);
@@ -360,6 +363,9 @@ int uiommu_choose(struct uiommu_space *space, unsigned long vaddr, u64 size,
 		  u64 max, u64 *iova);
 void uiommu_freed(struct uiommu_space *space, struct uiommu_mapping *m);
 void uiommu_choose_anew(struct uiommu_space *space);
+
+/* event.c */
+u64 uiommu_events_sequence(struct uiommu_events *events);
 
 /* watch.c */
 int uiommu_watch_begin(struct uiommu_mapping **m, u32 num);

@@ -58,6 +58,9 @@ static atomic_t num_watches = ATOMIC_INIT(0);
 #define CLOSING_DELAY	msecs_to_jiffies(10)
 #define CLOSING_LOOKS	1000
 
+/* Looks after an exec: it closes files on its way back, and that resets devices. */
+#define EXEC_LOOKS	100
+
 /* Mappings that are added, removed or lost with the lock held once. */
 #define AT_ONCE		32
 
@@ -66,8 +69,9 @@ static atomic_t num_watches = ATOMIC_INIT(0);
  * @mn: referenced by each payer of the process
  * @ref: of @mn, and of @exit_work while that is to be done
  * @exit_work: what is left when the process exits, or has new memory by exec
- * @pid: that process, NULL before; it may have files to close
+ * @pid: that process, which may have files to close
  * @looks: how often @exit_work looked for that
+ * @wait: so often it assumes that there are some
  * @lock: protects what follows, and uiommu_mapping.va of @mappings
  * @mappings: by process address; they may overlap
  * @top: the last of the tree
@@ -83,6 +87,7 @@ struct uiommu_watch {
 	struct delayed_work exit_work;
 	struct pid *pid;
 	unsigned int looks;
+	unsigned int wait;
 	spinlock_t lock;		/* the tree of mappings */
 	struct rb_root_cached mappings;
 	struct uiommu_mapping *top;
@@ -243,10 +248,7 @@ static bool is_closing(struct uiommu_watch *watch)
 {
 	struct task_struct *process, *thread;
 
-	/* Those closed by exec go on the way back from it. */
-	if (!watch->looks++)
-		return true;
-	if (watch->looks > CLOSING_LOOKS)
+	if (watch->looks++ > CLOSING_LOOKS)
 		return false;
 
 	guard(rcu)();
@@ -254,12 +256,16 @@ static bool is_closing(struct uiommu_watch *watch)
 	process = pid_task(watch->pid, PIDTYPE_TGID);
 	if (!process)
 		return false;
-	for_each_thread(process, thread)
-		if (data_race(thread->in_execve) ||
-		    (!atomic_read(&process->signal->live) &&
-		     !READ_ONCE(thread->exit_state)))
+	for_each_thread(process, thread) {
+		if (data_race(thread->in_execve != 0)) {
+			watch->wait = watch->looks + EXEC_LOOKS;
 			return true;
-	return false;
+		}
+		if (!atomic_read(&process->signal->live) &&
+		    !READ_ONCE(thread->exit_state))
+			return true;
+	}
+	return watch->looks < watch->wait;
 }
 
 static void exit_work(struct work_struct *work)
@@ -268,7 +274,7 @@ static void exit_work(struct work_struct *work)
 						  struct uiommu_watch,
 						  exit_work);
 
-	if (watch->pid && !is_idle(watch) && is_closing(watch)) {
+	if (!is_idle(watch) && is_closing(watch)) {
 		queue_delayed_work(lost_wq, &watch->exit_work, CLOSING_DELAY);
 		return;
 	}
@@ -283,9 +289,13 @@ static void watch_release(struct mmu_notifier *mn, struct mm_struct *mm)
 
 	if (is_idle(watch))
 		return;
-	/* Others can be the last to let go of its memory; it is closed then. */
-	if (current->flags & PF_EXITING || current->in_execve)
+	/* Others can share its memory, or be the last to let go of it. */
+	if (current->flags & PF_EXITING || current->in_execve) {
+		put_pid(watch->pid);
 		watch->pid = get_task_pid(current, PIDTYPE_TGID);
+	}
+	if (current->in_execve)
+		watch->wait = EXEC_LOOKS;
 	refcount_inc(&watch->ref);
 	queue_delayed_work(lost_wq, &watch->exit_work, CLOSING_DELAY);
 }
@@ -300,6 +310,7 @@ static struct mmu_notifier *watch_alloc(struct mm_struct *mm)
 	atomic_inc(&num_watches);
 	refcount_set(&watch->ref, 1);
 	INIT_DELAYED_WORK(&watch->exit_work, exit_work);
+	watch->pid = get_task_pid(current, PIDTYPE_TGID);
 	spin_lock_init(&watch->lock);
 	watch->mappings = RB_ROOT_CACHED;
 	init_waitqueue_head(&watch->quiet);

@@ -70,6 +70,7 @@
  *  - EBUSY: an IOVA range overlaps a live mapping, the device or its group is
  *    in use by another address space, a mapping or an interrupt stands in the
  *    way, or the device is in reset: try again.
+ *  - EAGAIN: there is nothing to read, and it was asked not to wait.
  *  - EADDRNOTAVAIL: an IOVA range lies outside the windows.
  *  - ENXIO: there is no mapping in the range to unmap, or no more, as its memory
  *    went away.
@@ -80,6 +81,7 @@
  *    open(), another driver owns the device's group.
  *  - ENOSPC: fewer interrupt vectors are available than asked for, or no IOVA.
  *  - EOVERFLOW: an answer does not fit its field.
+ *  - EMFILE, ENFILE: there are too many files.
  *  - ENODEV: the device is gone.
  */
 
@@ -427,6 +429,8 @@ struct uiommu_batch {
  * @max: the last IOVA that may be used, for devices that cannot drive all address
  *	bits; 0 for any
  * @out_iova: IOVA of the mapping
+ * @out_sequence: events of the file up to this one are not about the mapping, but
+ *	about an earlier one at that IOVA
  *
  * As VFIO_DMA_MAP_IOVA, at the lowest free IOVA that every attached device can
  * use (ENOSPC): never 0, congruent to @vaddr modulo the size of the huge pages
@@ -440,6 +444,7 @@ struct uiommu_map {
 	__aligned_u64 length;
 	__aligned_u64 max;
 	__aligned_u64 out_iova;
+	__aligned_u64 out_sequence;
 };
 
 /* Both kinds of fd. */
@@ -474,8 +479,9 @@ struct uiommu_unmap_all {
  * @__reserved: must be 0
  *
  * Returns a new file descriptor to read events from, of what is made through the
- * file that is asked, from now on.  It is closed on exec.  There can be several:
- * each has all events.
+ * file that is asked, from now on.  It is closed on exec.  There can be up to 64 of
+ * a file (EBUSY): each has all events, and its memory is charged as pinned pages are
+ * (ENOMEM).
  *
  * read() gives one or more struct uiommu_event, as many as there are and fit in,
  * and waits for the first (EAGAIN with O_NONBLOCK, EINVAL when there is no room for

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* dmabench - cost of giving memory to a device, by backend. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <linux/pci_regs.h>
+
 #include "rig.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define IOVA_BASE	(UINT64_C(1) << 32)
-#define PCI_COMMAND	0x04
-#define PCI_CMD_MEMORY	0x02
-#define PCI_CMD_MASTER	0x04
 
 static int reps = 15;
 static int keep_cap;
@@ -32,7 +32,8 @@ static void usage(void)
 	       "  batch             1024 mappings in a call, adjacent and not\n"
 	       "  threads           maps and unmaps in a second, by one thread and two\n"
 	       "  setup             from nothing to the first mapping, step by step\n"
-	       "  verify            let the edu device DMA through a mapping\n");
+	       "  verify            let the edu device DMA through a mapping\n"
+	       "  count             single operations, each marked in config space\n");
 	exit(2);
 }
 
@@ -296,6 +297,105 @@ static void cmd_batch(void)
 	rig_free(&b);
 }
 
+/* ---- count ---- */
+
+/*
+ * For whoever follows the emulated IOMMU and config accesses from outside: each
+ * operation that has an id is between a write of that to the device's interrupt
+ * line, which has no effect there, and one of 0.
+ */
+static void mark(int id)
+{
+	unsigned char byte = (unsigned char)id;
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || pwrite(fd, &byte, 1, PCI_INTERRUPT_LINE) != 1)
+		rig_die("mark");
+	close(fd);
+}
+
+static int next_id = 1;
+
+static void count_op(const struct rig_backend *be, const char *what,
+		     const char *op)
+{
+	printf("C be=%s what=%s op=%s id=%d\n", be->name, what, op, next_id);
+	mark(next_id++);
+}
+
+static void count_one(const struct rig_backend *be, const struct rig_buf *b,
+		      const char *what)
+{
+	struct rig_dev d;
+
+	rig_must(rig_open(&d, be, bdf), be->name);
+	if (be->prepare)
+		rig_must(be->prepare(&d, b->va, b->size), "prepare");
+	for (int i = 0; i < 2; i++) {
+		if (i)
+			count_op(be, what, "map");
+		rig_must(be->map(&d, b->va, IOVA_BASE, b->size, RIG_R | RIG_W),
+			 "map");
+		if (i) {
+			mark(0);
+			count_op(be, what, "unmap");
+		}
+		rig_must(be->unmap(&d, IOVA_BASE, b->size), "unmap");
+		if (i)
+			mark(0);
+	}
+	if (be->finish)
+		be->finish(&d);
+	rig_close(&d);
+}
+
+static void count_batch(const struct rig_backend *be, const struct rig_buf *b)
+{
+	struct rig_dev d;
+
+	rig_must(rig_open(&d, be, bdf), be->name);
+	if (be->prepare)
+		rig_must(be->prepare(&d, b->va, b->size), "prepare");
+	count_op(be, "batch", "map");
+	rig_must(map_many(be, &d, b->va, 4096), "map");
+	mark(0);
+	count_op(be, "batch", "unmap");
+	rig_must(unmap_many(be, &d, 4096), "unmap");
+	mark(0);
+	if (be->finish)
+		be->finish(&d);
+	rig_close(&d);
+}
+
+static void cmd_count(void)
+{
+	static const struct {
+		const char *what;
+		enum rig_mem kind;
+		size_t size;
+	} kinds[] = {
+		{ "4k", MEM_4K, 4096 },
+		{ "2m-scattered", MEM_4K_SCATTERED, 2 << 20 },
+		{ "2m-thp", MEM_THP, 2 << 20 },
+		{ "batch", MEM_4K_SCATTERED, RIG_MAXBATCH * 4096 },
+	};
+	struct rig_buf b;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		rig_must(rig_alloc(&b, kinds[i].kind, kinds[i].size), "memory");
+		for (int k = 0; k < nlist; k++) {
+			if (!strcmp(kinds[i].what, "batch"))
+				count_batch(list[k], &b);
+			else
+				count_one(list[k], &b, kinds[i].what);
+		}
+		rig_free(&b);
+	}
+}
+
 /* ---- threads ---- */
 
 #define THREAD_SIZE	65536u
@@ -473,7 +573,7 @@ static int verify_one(const struct rig_backend *be)
 	if (!be->cfg_rd || !be->bar_mmap)
 		rig_die("%s cannot be verified", be->name);
 	rig_must(be->cfg_rd(&d, PCI_COMMAND, &was, 2), "config read");
-	cmd = was | PCI_CMD_MASTER | PCI_CMD_MEMORY;
+	cmd = was | PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY;
 	rig_must(be->cfg_wr(&d, PCI_COMMAND, &cmd, 2), "config write");
 	bar = rig_bar(&d);
 	if (!bar)
@@ -557,6 +657,8 @@ int main(int argc, char **argv)
 		cmd_batch();
 	else if (!strcmp(cmd, "threads"))
 		cmd_threads();
+	else if (!strcmp(cmd, "count"))
+		cmd_count();
 	else if (!strcmp(cmd, "setup"))
 		cmd_setup();
 	else if (!strcmp(cmd, "verify"))

@@ -124,18 +124,17 @@ int rig_write_file(const char *path, const char *val)
 
 uint64_t rig_slab_bytes(void)
 {
-	FILE *f = fopen("/proc/slabinfo", "re");
-	unsigned long active, num, size;
-	uint64_t sum = 0;
-	char line[512];
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long kb = 0;
+	char line[128];
 
 	if (!f)
 		return 0;
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%*s %lu %lu %lu", &active, &num, &size) == 3)
-			sum += (uint64_t)active * size;
+		if (sscanf(line, "Slab: %lu", &kb) == 1)
+			break;
 	fclose(f);
-	return sum;
+	return (uint64_t)kb * 1024;
 }
 
 /* Name of the driver the function is bound to; -ENODEV if none. */

@@ -89,7 +89,8 @@ FIELD(uiommu_map, vaddr, 8, 8);
 FIELD(uiommu_map, length, 16, 8);
 FIELD(uiommu_map, max, 24, 8);
 FIELD(uiommu_map, out_iova, 32, 8);
-static_assert(sizeof(struct uiommu_map) == 40, "uiommu_map");
+FIELD(uiommu_map, out_sequence, 40, 8);
+static_assert(sizeof(struct uiommu_map) == 48, "uiommu_map");
 
 FIELD(uiommu_event_fd, size, 0, 4);
 FIELD(uiommu_event_fd, flags, 4, 4);
@@ -204,7 +205,7 @@ static const struct {
 	{ UIOMMU_MAP_BATCH, 24, ON_BOTH },
 	{ UIOMMU_UNMAP_BATCH, 24, ON_BOTH },
 	{ UIOMMU_UNMAP_ALL, 16, ON_BOTH },
-	{ UIOMMU_MAP, 40, ON_BOTH },
+	{ UIOMMU_MAP, 48, ON_BOTH },
 };
 
 /* Those that change nothing, so that they can be called as a positive control */

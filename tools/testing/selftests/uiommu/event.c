@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -280,7 +281,7 @@ TEST_F_TIMEOUT(event, loses_nothing, TEST_SECONDS)
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(-1, read(fd, events, 0));
 	EXPECT_EQ(EINVAL, errno);
-	EXPECT_EQ(-1, read(fd, (void *)1, size));
+	EXPECT_EQ(-1, read(fd, pages + page_size(), size));
 	EXPECT_EQ(EFAULT, errno);
 	EXPECT_EQ(-1, read(fd, pages + page_size() - size / 2, 2 * size));
 	EXPECT_EQ(EFAULT, errno);
@@ -291,6 +292,75 @@ TEST_F_TIMEOUT(event, loses_nothing, TEST_SECONDS)
 	EXPECT_EQ(-EAGAIN, event_read(fd, events, 8));
 	close(fd);
 	munmap(pages, 2 * page_size());
+}
+
+/* An event tells of what was at its IOVA before. */
+TEST_F_TIMEOUT(event, is_told_apart_from_a_newer_mapping, TEST_SECONDS)
+{
+	struct uiommu_map map = { .size = sizeof(map), .length = page_size() };
+	int fd = event_fd(self->fd, 0, false);
+	struct uiommu_event events[2];
+	void *mem = pages_alloc(1);
+	__u64 iova;
+
+	ASSERT_LE(0, fd);
+	ASSERT_NE(NULL, mem);
+	map.vaddr = (uintptr_t)mem;
+	ASSERT_EQ(0, request(self->fd, UIOMMU_MAP, &map));
+	EXPECT_EQ(0, map.out_sequence);
+	iova = map.out_iova;
+	ASSERT_EQ(0, munmap(mem, page_size()));
+	mem = pages_alloc(1);
+	map.vaddr = (uintptr_t)mem;
+	ASSERT_EQ(0, request(self->fd, UIOMMU_MAP, &map));
+	EXPECT_EQ(iova, map.out_iova);
+	EXPECT_EQ(1, map.out_sequence);
+	EXPECT_EQ(1, event_read(fd, events, 2));
+	EXPECT_TRUE(is_loss(&events[0], 1, iova, page_size()));
+	ASSERT_EQ(0, munmap(mem, page_size()));
+	EXPECT_TRUE(event_wait(fd));
+	EXPECT_EQ(1, event_read(fd, events, 2));
+	EXPECT_TRUE(is_loss(&events[0], 2, iova, page_size()));
+	close(fd);
+}
+
+/* Their memory is charged, and they are not without number. */
+TEST_F_TIMEOUT(event, is_bounded, TEST_SECONDS)
+{
+	const size_t pages = UIOMMU_EVENTS_MAX * sizeof(struct uiommu_event) /
+			     page_size();
+	struct rlimit limit, old;
+	int fds[65], i;
+
+	for (i = 0; i < 64; i++) {
+		fds[i] = event_fd(self->fd, 2, false);
+		ASSERT_LE(0, fds[i]);
+	}
+	EXPECT_EQ(-EBUSY, event_fd(self->fd, 2, false));
+	close(fds[63]);
+	fds[63] = event_fd(self->fd, 2, false);
+	EXPECT_LE(0, fds[63]);
+	fds[64] = event_fd(self->other, 2, false);
+	EXPECT_LE(0, fds[64]);
+	for (i = 0; i < 65; i++)
+		close(fds[i]);
+
+	if (limit_is_lifted())
+		SKIP(return, "this user has no limit");
+	ASSERT_EQ(0, getrlimit(RLIMIT_MEMLOCK, &old));
+	limit = old;
+	limit.rlim_cur = pages * page_size();
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
+	EXPECT_EQ(-ENOMEM, event_fd(self->fd, UIOMMU_EVENTS_MAX, false));
+	limit.rlim_cur += page_size();
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
+	for (i = 0; i < 3; i++) {
+		fds[0] = event_fd(self->fd, UIOMMU_EVENTS_MAX, false);
+		EXPECT_LE(0, fds[0]);
+		EXPECT_EQ(-ENOMEM, event_fd(self->fd, 2, false));
+		close(fds[0]);
+	}
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &old));
 }
 
 struct reader {
