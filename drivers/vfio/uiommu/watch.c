@@ -257,6 +257,7 @@ static bool is_closing(struct uiommu_watch *watch)
 	if (!process)
 		return false;
 	for_each_thread(process, thread) {
+		/* Looked at again when it is too early or too late. */
 		if (data_race(thread->in_execve != 0)) {
 			watch->wait = watch->looks + EXEC_LOOKS;
 			return true;
