@@ -37,7 +37,7 @@ static_assert(UIOMMU_FLAG_KEEP == UIOMMU_KEEP);
 struct together {
 	struct uiommu_owner *owner;
 	struct uiommu_payer *payer;
-	const struct vfio_dma_map *entry;
+	struct vfio_dma_map *entry;
 	u32 num;
 	u32 npages;
 	unsigned int flags;
@@ -46,11 +46,13 @@ struct together {
 	struct scatterlist *sg;
 };
 
-/* Valid, and not of those that have to be mapped in pieces */
-static bool is_good(const struct vfio_dma_map *entry)
+/* Valid, and not of those that have to be mapped in pieces; takes the tag away. */
+static bool is_good(struct vfio_dma_map *entry)
 {
-	return entry->vaddr <= ULONG_MAX &&
-	       uiommu_range_valid(entry->vaddr, entry->dmaaddr, entry->size) &&
+	if (entry->vaddr > ULONG_MAX)
+		return false;
+	entry->vaddr = untagged_addr((unsigned long)entry->vaddr);
+	return uiommu_range_valid(entry->vaddr, entry->dmaaddr, entry->size) &&
 	       !((entry->dmaaddr ^ (entry->dmaaddr + entry->size - 1)) &
 		 ~(u64)(UIOMMU_UNMAP_STEP - 1));
 }
@@ -58,7 +60,7 @@ static bool is_good(const struct vfio_dma_map *entry)
 /* Take as many of the first entries as can be mapped together. */
 static void take_entries(struct together *t, u32 num)
 {
-	const struct vfio_dma_map *e = t->entry;
+	struct vfio_dma_map *e = t->entry;
 
 	if (e->flags & ~(u64)UIOMMU_MAP_FLAGS)
 		return;
@@ -189,8 +191,8 @@ err_payer:
  * Returns how many of the first of @entry were mapped; when that is 0, *@tried were
  * not, and may be one by one.
  */
-static u32 map_together(struct uiommu_owner *owner,
-			const struct vfio_dma_map *entry, u32 num, u32 *tried)
+static u32 map_together(struct uiommu_owner *owner, struct vfio_dma_map *entry,
+			u32 num, u32 *tried)
 {
 	struct together t = { .owner = owner, .entry = entry };
 
@@ -246,13 +248,9 @@ int uiommu_map_batch(struct uiommu_owner *owner, struct vfio_dma_map *entry,
 		     u32 num, u32 *done)
 {
 	const struct vfio_dma_map *end = entry + num;
-	u32 i, n, tried;
+	u32 n, tried;
 	int ret;
 
-	for (i = 0; i < num; i++)
-		if (entry[i].vaddr <= ULONG_MAX)
-			entry[i].vaddr = untagged_addr((unsigned long)
-						       entry[i].vaddr);
 	while (entry < end) {
 		n = map_together(owner, entry, end - entry, &tried);
 		entry += n;

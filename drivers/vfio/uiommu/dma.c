@@ -66,31 +66,23 @@ void uiommu_records_exit(void)
 bool uiommu_records_alloc(struct uiommu_mapping **m, u32 num,
 			  unsigned int flags)
 {
-	return kmem_cache_alloc_bulk(cache_of(!(flags & UIOMMU_KEEP)),
-				     GFP_KERNEL, num, (void **)m);
+	struct kmem_cache *cache = cache_of(!(flags & UIOMMU_KEEP));
+
+	if (num > 1)
+		return kmem_cache_alloc_bulk(cache, GFP_KERNEL, num,
+					     (void **)m);
+	*m = kmem_cache_alloc(cache, GFP_KERNEL);
+	return *m;
 }
 
 void uiommu_records_free(struct uiommu_mapping **m, u32 num)
 {
-	kmem_cache_free_bulk(cache_of(m[0]->watched), num, (void **)m);
-}
+	struct kmem_cache *cache = cache_of(m[0]->watched);
 
-/* All but the links, which those who link it set */
-void uiommu_record_init(struct uiommu_mapping *m, struct uiommu_payer *payer,
-			unsigned long vaddr, u64 iova, u64 size,
-			unsigned int flags)
-{
-	m->page = iova >> PAGE_SHIFT;
-	m->state = UIOMMU_RESERVED;
-	m->write = !!(flags & UIOMMU_WRITE);
-	m->stuck = false;
-	m->gone = false;
-	m->watched = !(flags & UIOMMU_KEEP);
-	m->payer = payer;
-	m->npages = size >> PAGE_SHIFT;
-	m->num_extents = 0;
-	if (m->watched)
-		m->va = vaddr;
+	if (num > 1)
+		kmem_cache_free_bulk(cache, num, (void **)m);
+	else
+		kmem_cache_free(cache, *m);
 }
 
 /* The first record that ends at @first or above, or NULL. */
@@ -124,7 +116,6 @@ static struct uiommu_mapping *next_up_to(struct uiommu_mapping *m, u64 last)
 {
 	struct rb_node *node;
 
-	/* Most ranges are that of one mapping. */
 	if (uiommu_last(m) >= last)
 		return NULL;
 	node = rb_next(&m->node);
@@ -190,7 +181,8 @@ void uiommu_record_remove(struct uiommu_space *space, struct uiommu_mapping *m)
 {
 	lockdep_assert_held(&space->iova_lock);
 
-	uiommu_freed(space, m);
+	if (space->chooses)
+		uiommu_freed(space, m);
 	if (m == space->top)
 		space->top = before(m);
 	rb_erase(&m->node, &space->mappings);
@@ -353,8 +345,9 @@ static void settle(struct uiommu_payer *payer, const struct refund *refund)
  */
 int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list)
 {
-	struct uiommu_mapping *m, *next;
+	struct uiommu_mapping *m, *next, *done[16];
 	struct refund refund = {};
+	u32 num = 0;
 	int ret = 0;
 
 	if (!list)
@@ -375,8 +368,14 @@ int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list)
 		} else {
 			uiommu_unpin(m);
 		}
-		uiommu_extents_free(m);
-		kmem_cache_free(cache_of(m->watched), m);
+		if (m->num_extents > 1)
+			uiommu_extents_free(m);
+		done[num++] = m;
+		if (num == ARRAY_SIZE(done) || !next ||
+		    next->watched != m->watched) {
+			uiommu_records_free(done, num);
+			num = 0;
+		}
 		if (!next || next->payer != payer) {
 			settle(payer, &refund);
 			refund = (struct refund) {};
@@ -595,6 +594,13 @@ int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
 		return -EINVAL;
 
 	start = find_near(space, near, iova);
+	/* Most ranges are that of one mapping. */
+	if (start && uiommu_first(start) == iova && uiommu_size(start) == size) {
+		if (start->state != UIOMMU_LIVE)
+			return -EBUSY;
+		claim(start, tail);
+		return 0;
+	}
 	if (start && uiommu_first(start) > last)
 		start = NULL;
 

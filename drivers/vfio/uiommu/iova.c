@@ -191,8 +191,6 @@ void uiommu_freed(struct uiommu_space *space, struct uiommu_mapping *m)
 	u64 first = 0, last = U64_MAX;
 	unsigned int i;
 
-	if (!space->chooses)
-		return;
 	prev = rb_prev(&m->node);
 	if (prev)
 		first = uiommu_last(to_mapping(prev)) + 1;

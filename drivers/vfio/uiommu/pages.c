@@ -248,16 +248,13 @@ static bool next_extent(struct cursor *c, uiommu_extent_t *extent)
 	return true;
 }
 
-/* Bytes of @m that are pinned and mapped, from its start on. */
-u64 uiommu_pinned_size(struct uiommu_mapping *m)
+/* As uiommu_pinned_size(), counted */
+u64 uiommu_partial_size(struct uiommu_mapping *m)
 {
 	struct cursor c = first_extent(m);
 	uiommu_extent_t extent;
 	u64 npages = 0;
 
-	/* Only one in the making can be in part. */
-	if (m->state != UIOMMU_RESERVED)
-		return uiommu_size(m);
 	while (next_extent(&c, &extent))
 		npages += uiommu_extent_pages(extent);
 	return npages << PAGE_SHIFT;

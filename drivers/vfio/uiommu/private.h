@@ -315,8 +315,35 @@ int uiommu_pin_together(struct uiommu_space *space, struct uiommu_mapping **m,
 			struct page **pages, struct scatterlist *sg);
 void uiommu_unpin(struct uiommu_mapping *m);
 void uiommu_extents_free(struct uiommu_mapping *m);
-u64 uiommu_pinned_size(struct uiommu_mapping *m);
+u64 uiommu_partial_size(struct uiommu_mapping *m);
 int uiommu_fill(struct uiommu_domain *domain, struct uiommu_mapping *m);
+
+/* Bytes of @m that are pinned and mapped, from its start on. */
+static inline u64 uiommu_pinned_size(struct uiommu_mapping *m)
+{
+	/* Only one in the making can be in part. */
+	return m->state == UIOMMU_RESERVED ? uiommu_partial_size(m) :
+					     uiommu_size(m);
+}
+
+/* All but the links, which those who link it set */
+static inline void uiommu_record_init(struct uiommu_mapping *m,
+				      struct uiommu_payer *payer,
+				      unsigned long vaddr, u64 iova, u64 size,
+				      unsigned int flags)
+{
+	m->page = iova >> PAGE_SHIFT;
+	m->state = UIOMMU_RESERVED;
+	m->write = !!(flags & UIOMMU_WRITE);
+	m->stuck = false;
+	m->gone = false;
+	m->watched = !(flags & UIOMMU_KEEP);
+	m->payer = payer;
+	m->npages = size >> PAGE_SHIFT;
+	m->num_extents = 0;
+	if (m->watched)
+		m->va = vaddr;
+}
 
 /* dma.c */
 #define UIOMMU_MAP_FLAGS	(UIOMMU_WRITE | UIOMMU_KEEP)
@@ -327,9 +354,6 @@ void uiommu_records_exit(void);
 bool uiommu_records_alloc(struct uiommu_mapping **m, u32 num,
 			  unsigned int flags);
 void uiommu_records_free(struct uiommu_mapping **m, u32 num);
-void uiommu_record_init(struct uiommu_mapping *m, struct uiommu_payer *payer,
-			unsigned long vaddr, u64 iova, u64 size,
-			unsigned int flags);
 int uiommu_record_reserve(struct uiommu_space *space,
 			  struct uiommu_mapping *new);
 void uiommu_record_remove(struct uiommu_space *space,
