@@ -1720,6 +1720,122 @@ TEST_F_TIMEOUT(dma, contiguous_across_a_border, TEST_SECONDS)
 }
 
 /*
+ * As engine_is_stopped(), by what is in memory alone: the kernel logs only so many
+ * faults in a time.
+ */
+static bool is_untouched(struct engine *engine, __u64 iova, void *mem)
+{
+	memset(mem, 0, page_size());
+	engine_write(engine, iova, engine->nvme ? 512 : 8);
+	log_take_faults(&engine->dev->log, 100);
+	return memory_is(mem, 0, page_size());
+}
+
+/*
+ * Neighbours in memory and in IOVA that are mapped in one request are mappings of
+ * their own: each is unmapped alone, and the others stay in reach.
+ */
+TEST_F_TIMEOUT(dma, batch_of_neighbours, TEST_SECONDS)
+{
+	const unsigned int num = 512, gone[] = { 0, 1, 255, 256, 300, 511 };
+	unsigned char *huge = huge_alloc(HUGE_SIZE);
+	unsigned char *mem[] = { pages_alloc(num), huge };
+	const size_t size = page_size();
+	struct vfio_dma_map e[512];
+	long pins = pins_outstanding();
+	unsigned int i, k, done;
+
+	ASSERT_NE(NULL, mem[0]);
+	ASSERT_EQ(0, engine_attach(&self->engine, &self->dev));
+	for (k = 0; k < ARRAY_SIZE(mem) && mem[k]; k++) {
+		for (i = 0; i < num; i++)
+			e[i] = (struct vfio_dma_map){
+				.vaddr = (uintptr_t)mem[k] + i * size,
+				.dmaaddr = IOVA_LARGE + i * size,
+				.size = size,
+				.flags = VFIO_FLAG_WRITE,
+			};
+		ASSERT_EQ(0, dma_batch(self->dev.fd, UIOMMU_MAP_BATCH, e, num,
+				       &done));
+		EXPECT_EQ(num, done);
+		EXPECT_EQ(num, locked_pages(self->dev.bdf));
+		for (i = 0; i < num; i += 73)
+			EXPECT_TRUE(engine_reaches(&self->engine, e[i].dmaaddr,
+						   mem[k] + i * size));
+		for (i = 0; i < ARRAY_SIZE(gone); i++)
+			EXPECT_EQ(0, dma_unmap(self->dev.fd,
+					       e[gone[i]].dmaaddr, size));
+		for (i = 0; i < ARRAY_SIZE(gone); i++)
+			EXPECT_TRUE(is_untouched(&self->engine,
+						 e[gone[i]].dmaaddr,
+						 mem[k] + gone[i] * size));
+		EXPECT_TRUE(engine_reaches(&self->engine, e[2].dmaaddr,
+					   mem[k] + 2 * size));
+		EXPECT_TRUE(engine_reaches(&self->engine, e[254].dmaaddr,
+					   mem[k] + 254 * size));
+		EXPECT_TRUE(engine_reaches(&self->engine, e[257].dmaaddr,
+					   mem[k] + 257 * size));
+		EXPECT_TRUE(engine_reaches(&self->engine, e[510].dmaaddr,
+					   mem[k] + 510 * size));
+		/* The rest in one piece, over the holes */
+		EXPECT_EQ(0, dma_unmap(self->dev.fd, IOVA_LARGE, num * size));
+		EXPECT_EQ(0, locked_pages(self->dev.bdf));
+	}
+	log_take_faults(&self->dev.log, 500);
+	engine_stop(&self->engine);
+	EXPECT_EQ(pins, pins_outstanding());
+}
+
+/* One that cannot be mapped: those before it are, and nothing of the others. */
+TEST_F_TIMEOUT(dma, batch_with_a_bad_one, TEST_SECONDS)
+{
+	const unsigned int num = 64, bad = 37;
+	unsigned char *mem = pages_alloc(num);
+	const size_t size = page_size();
+	long pins = pins_outstanding();
+	struct vfio_dma_map e[64];
+	unsigned int i, how, done;
+
+	ASSERT_NE(NULL, mem);
+	ASSERT_EQ(0, engine_attach(&self->engine, &self->dev));
+	for (how = 0; how < 3; how++) {
+		const int error[] = { -EFAULT, -EBUSY, -EADDRNOTAVAIL };
+
+		for (i = 0; i < num; i++)
+			e[i] = (struct vfio_dma_map){
+				.vaddr = (uintptr_t)mem + i * size,
+				.dmaaddr = IOVA_LARGE + i * size,
+				.size = size,
+				.flags = VFIO_FLAG_WRITE,
+			};
+		if (how == 0)
+			e[bad].vaddr = 0;
+		else if (how == 1)
+			e[bad].dmaaddr = e[3].dmaaddr;
+		else
+			e[bad].dmaaddr = 0xfee00000;
+		EXPECT_EQ(error[how], dma_batch(self->dev.fd, UIOMMU_MAP_BATCH,
+						e, num, &done));
+		EXPECT_EQ(bad, done);
+		EXPECT_EQ(bad, locked_pages(self->dev.bdf));
+		EXPECT_TRUE(engine_reaches(&self->engine, e[bad - 1].dmaaddr,
+					   mem + (bad - 1) * size));
+		EXPECT_TRUE(is_untouched(&self->engine,
+					 IOVA_LARGE + bad * size,
+					 mem + bad * size));
+		EXPECT_TRUE(is_untouched(&self->engine, e[bad + 1].dmaaddr,
+					 mem + (bad + 1) * size));
+		EXPECT_EQ(0, dma_batch(self->dev.fd, UIOMMU_UNMAP_BATCH, e, bad,
+				       &done));
+		EXPECT_EQ(bad, done);
+		EXPECT_EQ(0, locked_pages(self->dev.bdf));
+	}
+	log_take_faults(&self->dev.log, 500);
+	engine_stop(&self->engine);
+	EXPECT_EQ(pins, pins_outstanding());
+}
+
+/*
  * The pages of a huge page, two of them exchanged: the first and the last one
  * are where they were, and only a look at each tells.
  */
