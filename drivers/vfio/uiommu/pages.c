@@ -309,8 +309,9 @@ static bool extends(uiommu_extent_t extent, unsigned long pfn,
 	       uiommu_extent_pages(extent) + npages <= SZ_1G >> PAGE_SHIFT;
 }
 
-static int append_extent(struct builder *b, unsigned long pfn,
-			 unsigned long npages, bool join)
+/* Inlined, as scattered memory has one for each page. */
+static __always_inline int append_extent(struct builder *b, unsigned long pfn,
+					 unsigned long npages, bool join)
 {
 	struct uiommu_mapping *m = b->m;
 	struct uiommu_chunk *chunk;
@@ -403,13 +404,11 @@ static unsigned long num_contiguous(struct page **pages, unsigned long npages)
  * How many of @pages follow each other in memory, from the first one on.  @once:
  * they were pinned without a page fault in between.
  */
-static unsigned long run_length(struct page **pages, unsigned long npages,
-				bool once)
+static unsigned long long_run(struct page **pages, unsigned long npages,
+			      bool once)
 {
 	struct folio *folio;
 
-	if (npages < 2 || pages[1] != pages[0] + 1)
-		return 1;
 	/*
 	 * One entry of the page tables maps it, and was looked at once. The pages
 	 * of any other can be permuted, or be replaced half-way; so can those that
@@ -421,6 +420,15 @@ static unsigned long run_length(struct page **pages, unsigned long npages,
 		return min(npages, folio_nr_pages(folio) -
 				   folio_page_idx(folio, pages[0]));
 	return num_contiguous(pages, npages);
+}
+
+/* As long_run(), at once for scattered pages. */
+static inline unsigned long run_length(struct page **pages,
+				       unsigned long npages, bool once)
+{
+	if (npages < 2 || pages[1] != pages[0] + 1)
+		return 1;
+	return long_run(pages, npages, once);
 }
 
 /* Make a run part of the last one, if it continues that. */
