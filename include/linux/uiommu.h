@@ -12,6 +12,7 @@
 #include <linux/types.h>
 
 struct device;
+struct seq_file;
 struct uiommu_event;
 struct uiommu_events;
 struct uiommu_owner;
@@ -38,6 +39,7 @@ int uiommu_attach(struct uiommu_space *space, struct device *dev);
 void uiommu_detach(struct uiommu_space *space, struct device *dev);
 
 struct uiommu_events *uiommu_events_create(void);
+void uiommu_events_end(struct uiommu_events *events);
 void uiommu_events_close(struct uiommu_events *events);
 void uiommu_events_post(struct uiommu_events *events,
 			struct uiommu_event *event);
@@ -60,6 +62,7 @@ int uiommu_unmap(struct uiommu_space *space, u64 iova, u64 size);
 int uiommu_copy_arg(void *arg, size_t size, u32 flags, void __user *uarg);
 long uiommu_ioctl(struct uiommu_owner *owner, unsigned int cmd,
 		  void __user *uarg);
+void uiommu_show_fdinfo(struct uiommu_owner *owner, struct seq_file *seq);
 bool uiommu_isolated_msi(struct device *dev);
 
 #endif /* _LINUX_UIOMMU_H */

@@ -272,26 +272,26 @@ int uiommu_map_batch(struct uiommu_owner *owner, struct vfio_dma_map *entry,
 /* Claim what the next entries name, up to one that cannot be. */
 static int claim_entries(struct uiommu_owner *owner,
 			 const struct vfio_dma_map *entry, u32 num, u32 *done,
-			 struct uiommu_mapping ***tail)
+			 struct uiommu_mapping **list)
 {
-	struct uiommu_mapping *last = NULL, **end = *tail;
-	int ret;
+	struct uiommu_space *space = owner->space;
+	struct uiommu_claims claims;
+	int ret = 0;
 
-	guard(mutex)(&owner->space->iova_lock);
+	uiommu_claims_begin(&claims, list);
+	guard(mutex)(&space->iova_lock);
 
 	for (; num; num--, entry++) {
-		if (entry->flags & ~(u64)UIOMMU_MAP_FLAGS)
-			return -EOPNOTSUPP;
-		ret = uiommu_claim_range(owner->space, entry->dmaaddr,
-					 entry->size, last, tail);
+		ret = entry->flags & ~(u64)UIOMMU_MAP_FLAGS ? -EOPNOTSUPP :
+			      uiommu_claim_range(space, entry->dmaaddr,
+						 entry->size, &claims);
 		if (ret)
-			return ret;
-		if (*tail != end)
-			last = container_of(*tail, struct uiommu_mapping, next);
+			break;
 		(*done)++;
 		cond_resched();
 	}
-	return 0;
+	uiommu_claims_end(&claims);
+	return ret;
 }
 
 /**
@@ -309,15 +309,14 @@ static int claim_entries(struct uiommu_owner *owner,
 int uiommu_unmap_batch(struct uiommu_owner *owner,
 		       const struct vfio_dma_map *entry, u32 num, u32 *done)
 {
-	struct uiommu_mapping *list, **tail;
+	struct uiommu_mapping *list;
 	u32 before;
 	int ret, failed;
 
 	do {
 		before = *done;
 		list = NULL;
-		tail = &list;
-		ret = claim_entries(owner, entry, num, done, &tail);
+		ret = claim_entries(owner, entry, num, done, &list);
 		failed = uiommu_unmap_finish(owner->space, list);
 		if (failed)
 			return failed;

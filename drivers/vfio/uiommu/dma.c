@@ -15,6 +15,7 @@
  *
  * Design: original vfio/uiommu, Tom Lyon, Cisco Systems, 2010
  */
+#include <linux/array_size.h>
 #include <linux/cleanup.h>
 #include <linux/export.h>
 #include <linux/mm.h>
@@ -26,6 +27,7 @@
 #include <uapi/linux/uiommu.h>
 
 #include "private.h"
+#include "trace.h"
 
 static_assert(!IS_ENABLED(CONFIG_64BIT) ||
 	      (sizeof(struct uiommu_mapping) == 96 &&
@@ -230,6 +232,7 @@ u32 uiommu_publish(struct uiommu_owner *owner, struct uiommu_mapping **m,
 		for (i = 0; i < live; i++) {
 			npages -= m[i]->npages;
 			m[i]->state = UIOMMU_LIVE;
+			trace_uiommu_map(m[i]);
 		}
 	}
 	if (npages) {
@@ -271,6 +274,7 @@ static void tell_gone(const struct uiommu_mapping *m)
 	};
 
 	uiommu_events_post(m->payer->owner->events, &event);
+	trace_uiommu_lost(m);
 }
 
 /*
@@ -300,6 +304,7 @@ static void withdraw(struct uiommu_space *space, struct uiommu_mapping *list)
 		/* Before its IOVA can be of another mapping */
 		if (m->gone)
 			tell_gone(m);
+		trace_uiommu_unmap(m);
 		uiommu_record_remove(space, m);
 		cond_resched();
 	}
@@ -545,16 +550,46 @@ int uiommu_map_lowest(struct uiommu_owner *owner, unsigned long vaddr,
 	return map(owner, &r);
 }
 
-/* False when it is lost: then lost_work() unmaps it. */
-static bool claim(struct uiommu_mapping *m, struct uiommu_mapping ***tail)
+static void add_claim(struct uiommu_claims *claims, struct uiommu_mapping *m)
 {
-	if (m->watched && !uiommu_watch_end(m))
-		return false;
-	m->state = UIOMMU_DYING;
 	m->next = NULL;
-	**tail = m;
-	*tail = &m->next;
-	return true;
+	*claims->tail = m;
+	claims->tail = &m->next;
+	claims->num++;
+}
+
+/**
+ * uiommu_claims_end - all that was claimed is in the list
+ * @claims: what uiommu_claim_range() claimed
+ *
+ * But what was lost: lost_work() unmaps it.
+ *
+ * Context: space->iova_lock is held, since the first was claimed.
+ */
+void uiommu_claims_end(struct uiommu_claims *claims)
+{
+	u32 i;
+
+	uiommu_watch_end(claims->pending, claims->num_pending);
+	for (i = 0; i < claims->num_pending; i++)
+		if (claims->pending[i])
+			add_claim(claims, claims->pending[i]);
+	claims->num_pending = 0;
+}
+
+static void claim(struct uiommu_mapping *m, struct uiommu_claims *claims)
+{
+	m->state = UIOMMU_DYING;
+	claims->last = m;
+	if (m->watched) {
+		claims->pending[claims->num_pending++] = m;
+		if (claims->num_pending == ARRAY_SIZE(claims->pending))
+			uiommu_claims_end(claims);
+	} else {
+		/* In the order of the tree */
+		uiommu_claims_end(claims);
+		add_claim(claims, m);
+	}
 }
 
 /* As uiommu_find_from(); most often it is the one behind @near. */
@@ -573,15 +608,13 @@ static struct uiommu_mapping *find_near(struct uiommu_space *space,
  * @space: the address space
  * @iova: first address, a multiple of PAGE_SIZE
  * @size: bytes, a multiple of PAGE_SIZE, not 0
- * @near: the last one claimed by the caller, or NULL
- * @tail: the end of the list that uiommu_unmap_finish() gets, moved on
+ * @claims: they are added to it
  *
- * Context: space->iova_lock is held.
+ * Context: space->iova_lock is held, until uiommu_claims_end() was called.
  * Return: 0 or as uiommu_unmap(), then nothing was claimed.
  */
 int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
-		       struct uiommu_mapping *near,
-		       struct uiommu_mapping ***tail)
+		       struct uiommu_claims *claims)
 {
 	struct uiommu_mapping *m, *start;
 	bool found = false, busy = false;
@@ -593,12 +626,12 @@ int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
 	    check_add_overflow(iova, size - 1, &last))
 		return -EINVAL;
 
-	start = find_near(space, near, iova);
+	start = find_near(space, claims->last, iova);
 	/* Most ranges are that of one mapping. */
 	if (start && uiommu_first(start) == iova && uiommu_size(start) == size) {
 		if (start->state != UIOMMU_LIVE)
 			return -EBUSY;
-		claim(start, tail);
+		claim(start, claims);
 		return 0;
 	}
 	if (start && uiommu_first(start) > last)
@@ -619,7 +652,7 @@ int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
 		return -EBUSY;
 
 	for (m = start; m; m = next_up_to(m, last)) {
-		claim(m, tail);
+		claim(m, claims);
 		cond_resched();
 	}
 	return 0;
@@ -628,7 +661,7 @@ int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
 /**
  * uiommu_unmap_finish - unmap what was claimed, with one sync
  * @space: the address space
- * @list: what uiommu_claim_range() claimed, or NULL
+ * @list: what was claimed, or NULL
  *
  * And wait for what was lost and not claimed.
  *
@@ -659,11 +692,15 @@ int uiommu_unmap_finish(struct uiommu_space *space,
  */
 int uiommu_unmap(struct uiommu_space *space, u64 iova, u64 size)
 {
-	struct uiommu_mapping *list = NULL, **tail = &list;
+	struct uiommu_mapping *list = NULL;
+	struct uiommu_claims claims;
 	int ret;
 
-	scoped_guard(mutex, &space->iova_lock)
-		ret = uiommu_claim_range(space, iova, size, NULL, &tail);
+	uiommu_claims_begin(&claims, &list);
+	scoped_guard(mutex, &space->iova_lock) {
+		ret = uiommu_claim_range(space, iova, size, &claims);
+		uiommu_claims_end(&claims);
+	}
 	return ret ?: uiommu_unmap_finish(space, list);
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_unmap, "UIOMMU");
@@ -682,9 +719,11 @@ EXPORT_SYMBOL_NS_GPL(uiommu_unmap, "UIOMMU");
 int uiommu_unmap_all(struct uiommu_space *space, struct uiommu_owner *owner,
 		     u64 *num)
 {
-	struct uiommu_mapping *list = NULL, **tail = &list;
+	struct uiommu_mapping *list = NULL;
+	struct uiommu_claims claims;
 	struct rb_node *node;
 
+	uiommu_claims_begin(&claims, &list);
 	scoped_guard(mutex, &space->iova_lock) {
 		for (node = rb_first(&space->mappings); node;
 		     node = rb_next(node)) {
@@ -692,10 +731,12 @@ int uiommu_unmap_all(struct uiommu_space *space, struct uiommu_owner *owner,
 
 			if (m->state == UIOMMU_LIVE &&
 			    (!owner || m->payer->owner == owner))
-				*num += claim(m, &tail);
+				claim(m, &claims);
 			cond_resched();
 		}
+		uiommu_claims_end(&claims);
 	}
+	*num += claims.num;
 	return uiommu_unmap_finish(space, list);
 }
 

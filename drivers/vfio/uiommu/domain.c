@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 
 #include "private.h"
+#include "trace.h"
 
 static bool allow_unsafe_interrupts;
 module_param(allow_unsafe_interrupts, bool, 0644);
@@ -558,6 +559,7 @@ int uiommu_attach(struct uiommu_space *space, struct device *dev)
 	/* One that was lost meanwhile may be what is in the way. */
 	if (ret == -EADDRNOTAVAIL && uiommu_watch_flush(space))
 		ret = attach(space, dev);
+	trace_uiommu_attach(dev, ret);
 	return ret;
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_attach, "UIOMMU");
@@ -620,6 +622,7 @@ void uiommu_detach(struct uiommu_space *space, struct device *dev)
 			kfree(windows);
 		}
 	}
+	trace_uiommu_detach(dev, 0);
 	iommu_group_put(g->group);
 	kfree(g);
 	uiommu_space_put(space);

@@ -161,18 +161,30 @@ struct uiommu_events *uiommu_events_create(void)
 EXPORT_SYMBOL_NS_GPL(uiommu_events_create, "UIOMMU");
 
 /**
+ * uiommu_events_end - the end of what there is to tell
+ * @events: of the file whose users are told
+ *
+ * They read the rest and then the end of the file, and hear of a hang-up.
+ */
+void uiommu_events_end(struct uiommu_events *events)
+{
+	struct queue *q;
+
+	guard(spinlock)(&events->lock);
+
+	events->closed = true;
+	list_for_each_entry(q, &events->queues, link)
+		wake_up_all(&q->wait);
+}
+EXPORT_SYMBOL_NS_GPL(uiommu_events_end, "UIOMMU");
+
+/**
  * uiommu_events_close - the file is closed: who listens is told no more
  * @events: not to be used any more
  */
 void uiommu_events_close(struct uiommu_events *events)
 {
-	struct queue *q;
-
-	scoped_guard(spinlock, &events->lock) {
-		events->closed = true;
-		list_for_each_entry(q, &events->queues, link)
-			wake_up_all(&q->wait);
-	}
+	uiommu_events_end(events);
 	kref_put(&events->ref, free_events);
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_events_close, "UIOMMU");

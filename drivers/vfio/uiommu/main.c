@@ -14,12 +14,16 @@
 #include <linux/module.h>
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include <uapi/linux/uiommu.h>
 
 #include "private.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
 
 /* Mappings of a batch that are copied in, and unmapped with one sync. */
 #define BATCH_ENTRIES	1024
@@ -268,6 +272,35 @@ long uiommu_ioctl(struct uiommu_owner *owner, unsigned int cmd,
 }
 EXPORT_SYMBOL_NS_GPL(uiommu_ioctl, "UIOMMU");
 
+/**
+ * uiommu_show_fdinfo - what /proc/PID/fdinfo shows of a file and its space
+ * @owner: the file
+ * @seq: where to
+ *
+ * Context: may sleep.
+ */
+void uiommu_show_fdinfo(struct uiommu_owner *owner, struct seq_file *seq)
+{
+	struct uiommu_space *space = owner->space;
+
+	seq_printf(seq, "mappings:\t%ld\n",
+		   atomic_long_read(&owner->num_mappings));
+	scoped_guard(mutex, &space->iova_lock)
+		seq_printf(seq, "space-mappings:\t%lu\n",
+			   space->num_mappings);
+	seq_printf(seq, "space-pinned:\t%ld kB\n",
+		   atomic_long_read(&space->pinned) << (PAGE_SHIFT - 10));
+	seq_printf(seq, "space-charged:\t%ld kB\n",
+		   atomic_long_read(&space->charged) << (PAGE_SHIFT - 10));
+
+	guard(rwsem_read)(&space->domains_rwsem);
+	seq_printf(seq, "space-groups:\t%zu\n",
+		   list_count_nodes(&space->groups));
+	seq_printf(seq, "space-domains:\t%zu\n",
+		   list_count_nodes(&space->domains));
+}
+EXPORT_SYMBOL_NS_GPL(uiommu_show_fdinfo, "UIOMMU");
+
 static int uiommu_fops_open(struct inode *inode, struct file *filp)
 {
 	struct uiommu_events *events = uiommu_events_create();
@@ -309,6 +342,11 @@ static long uiommu_fops_ioctl(struct file *filp, unsigned int cmd,
 	return uiommu_ioctl(owner, cmd, (void __user *)arg);
 }
 
+static void uiommu_fops_show_fdinfo(struct seq_file *seq, struct file *filp)
+{
+	uiommu_show_fdinfo(filp->private_data, seq);
+}
+
 static const struct file_operations uiommu_fops = {
 	.owner = THIS_MODULE,
 	.open = uiommu_fops_open,
@@ -316,6 +354,7 @@ static const struct file_operations uiommu_fops = {
 	.unlocked_ioctl = uiommu_fops_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
+	.show_fdinfo = uiommu_fops_show_fdinfo,
 };
 
 /**

@@ -505,6 +505,13 @@ static int map_pinned(struct uiommu_space *space, struct builder *b)
 
 static void unpin_run(unsigned long pfn, unsigned long npages, bool dirty)
 {
+	struct page *page = pfn_to_page(pfn);
+
+	/* There are many of one page, which most often is dirty already. */
+	if (npages == 1 && (!dirty || folio_test_dirty(page_folio(page)))) {
+		unpin_user_page(page);
+		return;
+	}
 	for (; npages > PIECE_PAGES; npages -= PIECE_PAGES) {
 		unpin_user_page_range_dirty_lock(pfn_to_page(pfn), PIECE_PAGES,
 						 dirty);

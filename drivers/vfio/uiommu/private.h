@@ -346,6 +346,33 @@ static inline void uiommu_record_init(struct uiommu_mapping *m,
 }
 
 /* dma.c */
+
+/**
+ * struct uiommu_claims - mappings that are being claimed for unmapping
+ * @tail: the end of the list of them
+ * @last: the last one, or NULL
+ * @num: number of those in the list
+ * @num_pending: number of those in @pending
+ * @pending: watched ones, not in the list yet: there are many, and one does not
+ *	lock for each
+ */
+struct uiommu_claims {
+	struct uiommu_mapping **tail;
+	struct uiommu_mapping *last;
+	u64 num;
+	u32 num_pending;
+	struct uiommu_mapping *pending[32];
+};
+
+static inline void uiommu_claims_begin(struct uiommu_claims *claims,
+				       struct uiommu_mapping **list)
+{
+	claims->tail = list;
+	claims->last = NULL;
+	claims->num = 0;
+	claims->num_pending = 0;
+}
+
 #define UIOMMU_MAP_FLAGS	(UIOMMU_WRITE | UIOMMU_KEEP)
 
 bool uiommu_range_valid(u64 vaddr, u64 iova, u64 size);
@@ -365,8 +392,8 @@ int uiommu_map_lowest(struct uiommu_owner *owner, unsigned long vaddr,
 		      u64 size, u64 max, unsigned int flags,
 		      struct uiommu_map __user *answer);
 int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
-		       struct uiommu_mapping *near,
-		       struct uiommu_mapping ***tail);
+		       struct uiommu_claims *claims);
+void uiommu_claims_end(struct uiommu_claims *claims);
 int uiommu_unmap_finish(struct uiommu_space *space,
 			struct uiommu_mapping *list);
 int uiommu_unmap_all(struct uiommu_space *space, struct uiommu_owner *owner,
@@ -395,7 +422,7 @@ u64 uiommu_events_sequence(struct uiommu_events *events);
 int uiommu_watch_begin(struct uiommu_mapping **m, u32 num);
 u32 uiommu_watch_live(struct uiommu_mapping **m, u32 num);
 void uiommu_watch_abort(struct uiommu_mapping **m, u32 num);
-bool uiommu_watch_end(struct uiommu_mapping *m);
+void uiommu_watch_end(struct uiommu_mapping **m, u32 num);
 void uiommu_watch_put(struct uiommu_watch *watch);
 void uiommu_watch_init(struct uiommu_space *space);
 bool uiommu_watch_flush(struct uiommu_space *space);

@@ -456,21 +456,30 @@ void uiommu_watch_abort(struct uiommu_mapping **m, u32 num)
 }
 
 /**
- * uiommu_watch_end - watch the memory of a mapping no longer
- * @m: its record, watched and LIVE
+ * uiommu_watch_end - watch the memory of mappings no longer
+ * @m: their records, watched and published. Those of which some memory went away,
+ *	which are for lost_work() to unmap, are replaced by NULL.
+ * @num: number of them
  *
- * Return: false when some of its memory went away; it is then for lost_work() to
- * unmap it.
+ * Context: space->iova_lock is held.
  */
-bool uiommu_watch_end(struct uiommu_mapping *m)
+void uiommu_watch_end(struct uiommu_mapping **m, u32 num)
 {
-	struct uiommu_watch *watch = m->payer->watch;
+	struct uiommu_watch *watch;
+	u32 i = 0;
 
-	guard(spinlock)(&watch->lock);
-	if (m->va & WATCH_LOST)
-		return false;
-	remove(watch, m);
-	return true;
+	while (i < num) {
+		watch = m[i]->payer->watch;
+		guard(spinlock)(&watch->lock);
+		for (; i < num && m[i]->payer->watch == watch; i++) {
+			if (m[i]->va & WATCH_LOST) {
+				m[i]->state = UIOMMU_LIVE;
+				m[i] = NULL;
+			} else {
+				remove(watch, m[i]);
+			}
+		}
+	}
 }
 
 static void lost_work(struct work_struct *work)

@@ -221,6 +221,9 @@ struct uiommu_info {
  * @UIOMMU_DEVICE_ISOLATED_MSI: the interrupts of its group are isolated, so
  *	that VFIO_DOMAIN_SET needs no override by the administrator
  * @UIOMMU_DEVICE_ATTACHED: attached to an address space now
+ * @UIOMMU_DEVICE_RESET_SET: UIOMMU_RESET with UIOMMU_RESET_SET works; without
+ *	UIOMMU_DEVICE_RESET it is the only way, and VFIO_DOMAIN_SET fails with EBUSY
+ *	until it was gone
  */
 enum uiommu_device_flags {
 	UIOMMU_DEVICE_RESET		= 1 << 0,
@@ -228,7 +231,8 @@ enum uiommu_device_flags {
 	UIOMMU_DEVICE_PCIE		= 1 << 2,
 	UIOMMU_DEVICE_INTX		= 1 << 3,
 	UIOMMU_DEVICE_ISOLATED_MSI	= 1 << 4,
-	UIOMMU_DEVICE_ATTACHED		= 1 << 5
+	UIOMMU_DEVICE_ATTACHED		= 1 << 5,
+	UIOMMU_DEVICE_RESET_SET		= 1 << 6
 };
 
 /**
@@ -292,16 +296,28 @@ struct uiommu_region_info {
 /**
  * struct uiommu_reset - ioctl(UIOMMU_RESET)
  * @size: sizeof(struct uiommu_reset)
- * @flags: must be 0
+ * @flags: 0 or UIOMMU_RESET_SET
+ * @num_fds: number of device fds in @fds, up to 256; 0 without UIOMMU_RESET_SET
+ * @__reserved: must be 0
+ * @fds: address of an array of device fds, int; ignored without UIOMMU_RESET_SET
  *
  * Reset the function.  Config space, as the user sees it, and interrupts are
  * afterwards as they were before; BAR mappings stay and are filled again at the
  * next touch.
+ *
+ * With UIOMMU_RESET_SET, reset all functions of the slot, or of the bus where slots
+ * are not reset, of the first of @fds.  @fds has to hold an fd of each of these
+ * functions (EPERM); the fd that this is asked of is not meant unless it is in there.
+ * None needs to be attached.
  */
 struct uiommu_reset {
 	__u32 size;
 	__u32 flags;
+	__u32 num_fds;
+	__u32 __reserved;
+	__aligned_u64 fds;
 };
+#define UIOMMU_RESET_SET	(1 << 0)
 #define UIOMMU_RESET		_IOWR(';', 0x72, __u32)
 
 /**
@@ -505,22 +521,54 @@ struct uiommu_event_fd {
  *	@sequence
  * @UIOMMU_EVENT_MAPPING_LOST: the mapping at @iova is gone, as some of its memory
  *	is
+ * @UIOMMU_EVENT_REMOVED: the device is gone for good; a hang-up follows
+ * @UIOMMU_EVENT_ERROR: a bus error was detected: the device has stopped and is out
+ *	of reach until UIOMMU_EVENT_RECOVERED or _REMOVED
+ * @UIOMMU_EVENT_RECOVERED: it is in reach again, and bus master if it was before
+ *	and was not reset
+ * @UIOMMU_EVENT_CORRECTED: a bus error that hardware corrected, the @length-th
+ *	since the device was bound
+ * @UIOMMU_EVENT_RESET: somebody else reset the device, see UIOMMU_RESET
+ * @UIOMMU_EVENT_SUSPEND: the machine goes to sleep; read after it woke up, as a
+ *	process sleeps first
+ * @UIOMMU_EVENT_RESUME: it woke up; config space and interrupts are as before,
+ *	what else the device knew may be lost
  */
 enum uiommu_event_type {
 	UIOMMU_EVENT_OVERFLOW = 1,
-	UIOMMU_EVENT_MAPPING_LOST = 2
+	UIOMMU_EVENT_MAPPING_LOST = 2,
+	UIOMMU_EVENT_REMOVED = 3,
+	UIOMMU_EVENT_ERROR = 4,
+	UIOMMU_EVENT_RECOVERED = 5,
+	UIOMMU_EVENT_CORRECTED = 6,
+	UIOMMU_EVENT_RESET = 7,
+	UIOMMU_EVENT_SUSPEND = 8,
+	UIOMMU_EVENT_RESUME = 9
 };
 
-/* The IOMMU failed: devices can still reach the memory, which stays pinned. */
-#define UIOMMU_EVENT_STUCK	(1 << 0)
+/**
+ * enum uiommu_event_flags - more about an event
+ * @UIOMMU_EVENT_STUCK: the IOMMU failed: devices can still reach the memory of
+ *	the mapping, which stays pinned
+ * @UIOMMU_EVENT_WAS_RESET: the device has lost its state, or may have
+ * @UIOMMU_EVENT_FAILED: the reset failed, the device is out of reach until one
+ *	succeeds
+ * @UIOMMU_EVENT_FATAL: the error is one that takes a reset to recover from
+ */
+enum uiommu_event_flags {
+	UIOMMU_EVENT_STUCK	= 1 << 0,
+	UIOMMU_EVENT_WAS_RESET	= 1 << 1,
+	UIOMMU_EVENT_FAILED	= 1 << 2,
+	UIOMMU_EVENT_FATAL	= 1 << 3
+};
 
 /**
  * struct uiommu_event - what read() of an event fd gives
  * @type: enum uiommu_event_type; ignore what you do not know
- * @flags: UIOMMU_EVENT_STUCK
+ * @flags: enum uiommu_event_flags
  * @sequence: counts the events of a file, from 1
- * @iova: of the mapping
- * @length: bytes of the mapping, or number of events
+ * @iova: of the mapping, else 0
+ * @length: bytes of the mapping, or a number, else 0
  */
 struct uiommu_event {
 	__u32 type;

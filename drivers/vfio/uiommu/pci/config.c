@@ -14,6 +14,7 @@
 #include <linux/uaccess.h>
 
 #include "private.h"
+#include "trace.h"
 #include "rules.h"
 
 /* The flag of VPD, in the dword of the address */
@@ -408,6 +409,7 @@ static int write_locked(struct uiommu_pci *dev, unsigned int pos,
 			return ret;
 	}
 
+	trace_uiommu_pci_config_denied(dev, reg, val, written & ~d->write);
 	ret = uiommu_pci_rules_write(rules, &user_hw, dev->pdev, pos, len, val);
 	if (ret)
 		return ret;
@@ -447,7 +449,7 @@ static int transfer(struct uiommu_pci *dev, unsigned int pos,
 
 /**
  * uiommu_pci_config_rw - read or write config space
- * @dev: the device, open
+ * @file: an open file of the device
  * @buf: user memory, little-endian like the registers
  * @count: bytes
  * @pos: first byte
@@ -461,9 +463,10 @@ static int transfer(struct uiommu_pci *dev, unsigned int pos,
  * error came after them; -EINVAL for a write behind the end or before the device
  * is attached; -EFAULT; -EBUSY in reset; -ENODEV.
  */
-ssize_t uiommu_pci_config_rw(struct uiommu_pci *dev, char __user *buf,
+ssize_t uiommu_pci_config_rw(struct uiommu_pci_file *file, char __user *buf,
 			     size_t count, u64 pos, bool write)
 {
+	struct uiommu_pci *dev = file->dev;
 	/* Does not change, and is there as long as the object is. */
 	unsigned int size = dev->pdev->cfg_size;
 	size_t done = 0;
@@ -493,7 +496,7 @@ ssize_t uiommu_pci_config_rw(struct uiommu_pci *dev, char __user *buf,
 		val = le32_to_cpu(le) << shift;
 		ret = transfer(dev, at, len, &val, write, &reset);
 		if (!ret && reset)
-			ret = uiommu_pci_reset(dev);
+			ret = uiommu_pci_reset(file);
 		if (ret)
 			break;
 		le = cpu_to_le32(val >> shift);

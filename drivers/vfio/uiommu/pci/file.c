@@ -7,8 +7,10 @@
 #include <linux/cleanup.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -180,8 +182,10 @@ static int ioctl_device_info(struct uiommu_pci *dev, void __user *uarg)
 			return -ENODEV;
 
 		info.out_flags = 0;
-		if (pdev->reset_methods[0])
+		if (uiommu_pci_has_own_reset(dev))
 			info.out_flags |= UIOMMU_DEVICE_RESET;
+		if (dev->has_set_reset)
+			info.out_flags |= UIOMMU_DEVICE_RESET_SET;
 		if (pdev->is_virtfn)
 			info.out_flags |= UIOMMU_DEVICE_VF;
 		if (pci_is_pcie(pdev))
@@ -243,13 +247,72 @@ static int ioctl_region_info(struct uiommu_pci *dev, void __user *uarg)
 	return respond(uarg, &info, sizeof(info));
 }
 
-static int ioctl_reset(struct uiommu_pci *dev, void __user *uarg)
+/* An open file of a device, referenced */
+static struct file *get_file_of_device(int fd)
+{
+	struct file *filp = fget(fd);
+
+	if (!filp)
+		return ERR_PTR(-EBADF);
+	if (filp->f_op != &uiommu_pci_fops) {
+		fput(filp);
+		return ERR_PTR(-EINVAL);
+	}
+	return filp;
+}
+
+static int reset_set(const s32 *fds, unsigned int num)
+{
+	unsigned int i;
+	int ret = 0;
+
+	struct file **files __free(kfree) =
+		kmalloc_objs(*files, num, GFP_KERNEL_ACCOUNT);
+	struct uiommu_pci **devs __free(kfree) =
+		kmalloc_objs(*devs, num, GFP_KERNEL_ACCOUNT);
+	if (!files || !devs)
+		return -ENOMEM;
+
+	for (i = 0; i < num; i++) {
+		struct uiommu_pci_file *file;
+
+		files[i] = get_file_of_device(fds[i]);
+		if (IS_ERR(files[i])) {
+			ret = PTR_ERR(files[i]);
+			break;
+		}
+		file = files[i]->private_data;
+		devs[i] = file->dev;
+	}
+	if (!ret)
+		ret = uiommu_pci_reset_set(devs, num);
+	while (i--)
+		fput(files[i]);
+	return ret;
+}
+
+static int ioctl_reset(struct uiommu_pci_file *file, void __user *uarg)
 {
 	struct uiommu_reset arg;
 	int ret;
 
-	ret = uiommu_copy_arg(&arg, sizeof(arg), 0, uarg);
-	return ret ?: uiommu_pci_reset(dev);
+	ret = uiommu_copy_arg(&arg, sizeof(arg), UIOMMU_RESET_SET, uarg);
+	if (ret)
+		return ret;
+	if (arg.__reserved)
+		return -EINVAL;
+	if (!(arg.flags & UIOMMU_RESET_SET))
+		return arg.num_fds ? -EINVAL : uiommu_pci_reset(file);
+	if (!arg.num_fds || arg.num_fds > UIOMMU_PCI_MAX_SET)
+		return -EINVAL;
+	if (arg.fds > ULONG_MAX)
+		return -EFAULT;
+
+	s32 *fds __free(kfree) = memdup_array_user(u64_to_user_ptr(arg.fds),
+						   arg.num_fds, sizeof(*fds));
+	if (IS_ERR(fds))
+		return PTR_ERR(fds);
+	return reset_set(fds, arg.num_fds);
 }
 
 static int ioctl_irq_eoi(struct uiommu_pci *dev, void __user *uarg)
@@ -443,7 +506,7 @@ static long pci_fops_ioctl(struct file *filp, unsigned int cmd,
 	case UIOMMU_REGION_INFO:
 		return ioctl_region_info(dev, uarg);
 	case UIOMMU_RESET:
-		return ioctl_reset(dev, uarg);
+		return ioctl_reset(file, uarg);
 	case UIOMMU_IRQ_EOI:
 		return ioctl_irq_eoi(dev, uarg);
 	case UIOMMU_IRQ_EOI_EVENTFD:
@@ -473,7 +536,7 @@ static ssize_t read_write(struct file *filp, char __user *buf, size_t count,
 			       uiommu_pci_rom_read(file->dev, buf, count, pos);
 		break;
 	case VFIO_PCI_CONFIG_RESOURCE:
-		done = uiommu_pci_config_rw(file->dev, buf, count, pos, write);
+		done = uiommu_pci_config_rw(file, buf, count, pos, write);
 		break;
 	default:
 		return -EINVAL;
@@ -535,8 +598,7 @@ static int pci_fops_open(struct inode *inode, struct file *filp)
 
 	get_device(&dev->dev);
 	file->dev = dev;
-	scoped_guard(mutex, &dev->lock)
-		list_add(&file->link, &dev->files);
+	uiommu_pci_file_add(file);
 
 	/* One place to find the BAR mappings of every node and file. */
 	filp->f_mapping = dev->inode->i_mapping;
@@ -549,8 +611,7 @@ static int pci_fops_release(struct inode *inode, struct file *filp)
 	struct uiommu_pci_file *file = filp->private_data;
 	struct uiommu_pci *dev = file->dev;
 
-	scoped_guard(mutex, &dev->lock)
-		list_del(&file->link);
+	uiommu_pci_file_remove(file);
 
 	/* The last close stops the device's DMA before its memory goes. */
 	uiommu_pci_close(dev);
@@ -564,6 +625,54 @@ static int pci_fops_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
+static void show_gate(struct seq_file *seq, unsigned int gated)
+{
+	static const struct {
+		enum uiommu_pci_gate why;
+		const char *name;
+	} reasons[] = {
+		{ UIOMMU_PCI_GONE, "gone" },
+		{ UIOMMU_PCI_ERROR, "error" },
+		{ UIOMMU_PCI_RESET, "reset" },
+		{ UIOMMU_PCI_MEMOFF, "memory-off" },
+		{ UIOMMU_PCI_UNSET, "not-attached" },
+		{ UIOMMU_PCI_D3, "d3" },
+		{ UIOMMU_PCI_SLEEP, "sleep" },
+	};
+	unsigned int i;
+
+	seq_puts(seq, "gate:\t");
+	if (!gated)
+		seq_puts(seq, " open");
+	for (i = 0; i < ARRAY_SIZE(reasons); i++)
+		if (gated & reasons[i].why)
+			seq_printf(seq, " %s", reasons[i].name);
+	seq_putc(seq, '\n');
+}
+
+static void pci_fops_show_fdinfo(struct seq_file *seq, struct file *filp)
+{
+	static const char *const kinds[] = {
+		[UIOMMU_PCI_IRQ_NONE] = "none",
+		[UIOMMU_PCI_IRQ_INTX] = "intx",
+		[UIOMMU_PCI_IRQ_MSI] = "msi",
+		[UIOMMU_PCI_IRQ_MSIX] = "msix",
+	};
+	struct uiommu_pci_file *file = filp->private_data;
+	struct uiommu_pci *dev = file->dev;
+
+	seq_printf(seq, "device:\t%s\n", pci_name(dev->pdev));
+	show_gate(seq, READ_ONCE(dev->gated));
+	scoped_guard(mutex, &dev->irqs.lock)
+		seq_printf(seq, "vectors:\t%s %u\n", kinds[dev->irqs.type],
+			   dev->irqs.num_vectors);
+
+	guard(mutex)(&dev->lock);
+	seq_printf(seq, "opens:\t%u\n", dev->opens);
+	if (file->owner)
+		uiommu_show_fdinfo(file->owner, seq);
+}
+
 const struct file_operations uiommu_pci_fops = {
 	.owner = THIS_MODULE,
 	.open = pci_fops_open,
@@ -574,4 +683,5 @@ const struct file_operations uiommu_pci_fops = {
 	.llseek = pci_fops_llseek,
 	.unlocked_ioctl = pci_fops_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.show_fdinfo = pci_fops_show_fdinfo,
 };

@@ -23,6 +23,7 @@
 #include <linux/slab.h>
 
 #include "private.h"
+#include "trace.h"
 
 static void signal_vector(struct uiommu_pci_vector *vector)
 {
@@ -36,7 +37,10 @@ static void signal_vector(struct uiommu_pci_vector *vector)
 
 static irqreturn_t msi_handler(int irq, void *arg)
 {
-	signal_vector(arg);
+	struct uiommu_pci_vector *vector = arg;
+
+	trace_uiommu_pci_irq(vector->dev, vector - vector->dev->irqs.vectors);
+	signal_vector(vector);
 	return IRQ_HANDLED;
 }
 
@@ -49,8 +53,10 @@ static irqreturn_t intx_handler(int irq, void *arg)
 	/* Interrupts are off in a handler. */
 	scoped_guard(spinlock, &irqs->intx_lock)
 		event = uiommu_intx_interrupt(&irqs->intx);
-	if (event == UIOMMU_INTX_SIGNAL)
+	if (event == UIOMMU_INTX_SIGNAL) {
+		trace_uiommu_pci_irq(vector->dev, 0);
 		signal_vector(vector);
+	}
 	return IRQ_RETVAL(event != UIOMMU_INTX_OTHERS);
 }
 

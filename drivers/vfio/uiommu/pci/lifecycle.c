@@ -13,9 +13,13 @@
 #include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/pm.h>
+#include <linux/pm_runtime.h>
 #include <linux/uiommu.h>
 
+#include <uapi/linux/uiommu.h>
+
 #include "private.h"
+#include "trace.h"
 
 /* Take every BAR page out of every process. */
 static void zap(struct uiommu_pci *dev)
@@ -36,6 +40,7 @@ void uiommu_pci_gate_close(struct uiommu_pci *dev, enum uiommu_pci_gate why)
 {
 	scoped_guard(rwsem_write, &dev->gate)
 		WRITE_ONCE(dev->gated, dev->gated | why);
+	trace_uiommu_pci_gate(dev);
 	if (why & UIOMMU_PCI_DOWN)
 		uiommu_pci_intx_sync(dev);
 	zap(dev);
@@ -50,6 +55,7 @@ void uiommu_pci_gate_open(struct uiommu_pci *dev, enum uiommu_pci_gate why)
 {
 	scoped_guard(rwsem_write, &dev->gate)
 		WRITE_ONCE(dev->gated, dev->gated & ~why);
+	trace_uiommu_pci_gate(dev);
 	if (why & UIOMMU_PCI_DOWN)
 		uiommu_pci_intx_sync(dev);
 	/* All-ones pages have to go for the registers to be seen again. */
@@ -71,8 +77,29 @@ static void stop_dma(struct uiommu_pci *dev)
 		pci_info_ratelimited(pdev, "transactions still pending\n");
 }
 
+/* Stop it for a while, see go_on(). */
+static void pause(struct uiommu_pci *dev)
+{
+	u16 command;
+
+	pci_read_config_word(dev->pdev, PCI_COMMAND, &command);
+	/* When it is stopped already, what it was before counts. */
+	if (!PCI_POSSIBLE_ERROR(command) && command & PCI_COMMAND_MASTER)
+		dev->was_master = true;
+	stop_dma(dev);
+}
+
+/* Config access is kept away from others. */
+static void go_on(struct uiommu_pci *dev)
+{
+	if (dev->was_master)
+		pci_set_master(dev->pdev);
+	dev->was_master = false;
+}
+
 /*
- * Reset the function behind a closed gate.  The device lock is held, and that
+ * Reset the function behind a closed gate.  After an error it stays out of reach,
+ * see uiommu_pci_was_reset().  The device lock is held, and that
  * of the bridge, so that nobody else resets or removes either.
  */
 static int reset_locked(struct uiommu_pci *dev)
@@ -85,10 +112,12 @@ static int reset_locked(struct uiommu_pci *dev)
 	pci_cfg_access_lock(pdev);
 	uiommu_pci_gate_close(dev, UIOMMU_PCI_RESET);
 	dev->own_reset = true;
+	dev->num_resets++;
 	ret = pci_reset_function_locked(pdev);
 	dev->own_reset = false;
 	/* Its state is unknown after a failure: it stays out of reach. */
 	dev->reset_failed = ret;
+	trace_uiommu_pci_reset(dev, ret);
 	if (!ret)
 		uiommu_pci_gate_open(dev, UIOMMU_PCI_RESET);
 	pci_cfg_access_unlock(pdev);
@@ -103,18 +132,18 @@ static void unlock_device(struct uiommu_pci *dev)
 }
 
 /*
- * Lock the upstream bridge and the device, unless it is gone: then nothing is
- * locked and the device is not ours.  Never sleeps on the device with the bridge
+ * Lock the upstream bridge and the device, unless the driver is unbound from it:
+ * then nothing is locked and the device is not ours.  Never sleeps on the device with the bridge
  * locked: remove() holds the one and tries the other, and a user must not be
  * able to keep it from its reset.
  */
 static bool lock_device(struct uiommu_pci *dev)
 {
-	while (!uiommu_pci_gone(dev)) {
+	while (!READ_ONCE(dev->unbound)) {
 		if (dev->bridge)
 			pci_dev_lock(dev->bridge);
 		if (device_trylock(&dev->pdev->dev)) {
-			if (!uiommu_pci_gone(dev))
+			if (!dev->unbound)
 				return true;
 			unlock_device(dev);
 			return false;
@@ -142,10 +171,14 @@ static int first_open(struct uiommu_pci *dev)
 	struct pci_dev *pdev = dev->pdev;
 	int ret;
 
+	/* It rests between users. */
+	ret = pm_runtime_resume_and_get(&pdev->dev);
+	if (ret)
+		return ret;
 	if (!dev->claimed) {
 		ret = uiommu_claim(&pdev->dev);
 		if (ret)
-			return ret;
+			goto err_power;
 		dev->claimed = true;
 	}
 
@@ -156,7 +189,9 @@ static int first_open(struct uiommu_pci *dev)
 		goto err_release;
 	uiommu_pci_irq_init(dev);
 	ret = reset_locked(dev);
-	if (ret)
+	/* A method that the core knows can turn out to be one for all functions. */
+	dev->set_only = ret == -ENOTTY && dev->has_set_reset;
+	if (ret && !dev->set_only)
 		goto err_disable;
 
 	ret = pci_save_state(pdev);
@@ -183,6 +218,8 @@ err_disable:
 err_release:
 	if (!dev->reset_failed)
 		release_group(dev);
+err_power:
+	pm_runtime_put(&pdev->dev);
 	return ret;
 }
 
@@ -205,13 +242,16 @@ int uiommu_pci_open(struct uiommu_pci *dev)
 	if (!lock_device(dev))
 		return -ENODEV;
 	scoped_guard(mutex, &dev->lock) {
-		if (!dev->opens) {
+		if (uiommu_pci_gone(dev)) {
+			ret = -ENODEV;
+		} else if (!dev->opens) {
 			/* Config space is not itself while an error is handled. */
 			ret = READ_ONCE(dev->gated) & UIOMMU_PCI_ERROR ?
 				      -EBUSY : first_open(dev);
 		}
 		if (!ret)
 			dev->opens++;
+		trace_uiommu_pci_open(dev, ret ?: dev->opens);
 	}
 	unlock_device(dev);
 	return ret;
@@ -231,6 +271,7 @@ static void shut_down(struct uiommu_pci *dev, bool can_reset)
 
 	uiommu_pci_gate_close(dev, UIOMMU_PCI_UNSET);
 	stop_dma(dev);
+	dev->was_master = false;
 	if (can_reset && !pci_dev_is_disconnected(pdev))
 		known = !reset_locked(dev);
 	uiommu_pci_irq_off(dev);
@@ -250,6 +291,7 @@ static void shut_down(struct uiommu_pci *dev, bool can_reset)
 	pci_disable_device(pdev);
 	if (known)
 		release_group(dev);
+	pm_runtime_put(&pdev->dev);
 	dev->active = false;
 }
 
@@ -262,13 +304,18 @@ static void shut_down(struct uiommu_pci *dev, bool can_reset)
  */
 void uiommu_pci_close(struct uiommu_pci *dev)
 {
-	bool locked = lock_device(dev);
+	bool locked = lock_device(dev), again = false;
 
-	scoped_guard(mutex, &dev->lock)
+	scoped_guard(mutex, &dev->lock) {
 		if (!--dev->opens && locked && dev->active)
 			shut_down(dev, true);
+		trace_uiommu_pci_close(dev, dev->opens);
+		again = locked && !dev->opens && dev->reset_failed;
+	}
 	if (locked)
 		unlock_device(dev);
+	if (again && dev->has_set_reset)
+		uiommu_pci_reset_idle(dev);
 }
 
 /* The bridge's lock comes first: with the device's held it can only be tried. */
@@ -298,7 +345,9 @@ void uiommu_pci_revoke(struct uiommu_pci *dev)
 	struct pci_dev *pdev = dev->pdev;
 	bool locked;
 
+	WRITE_ONCE(dev->unbound, true);
 	uiommu_pci_gate_close(dev, UIOMMU_PCI_GONE);
+	uiommu_pci_tell_gone(dev);
 	synchronize_srcu(&dev->srcu);
 
 	guard(mutex)(&dev->lock);
@@ -307,41 +356,120 @@ void uiommu_pci_revoke(struct uiommu_pci *dev)
 		if (!locked && !pci_dev_is_disconnected(pdev)) {
 			/* The one reset that does nothing to the bridge. */
 			stop_dma(dev);
-			if (pcie_reset_flr(pdev, PCI_RESET_DO_RESET))
-				pci_warn(pdev, "left without a reset\n");
+			dev->reset_failed = pcie_reset_flr(pdev,
+							   PCI_RESET_DO_RESET);
 		}
 		shut_down(dev, locked);
 		if (locked && dev->bridge)
 			pci_dev_unlock(dev->bridge);
 	}
+	if (dev->claimed && dev->reset_failed && !pci_dev_is_disconnected(pdev))
+		pci_warn(pdev, "left without a reset\n");
 	release_group(dev);
+}
+
+/* Is it well after a reset, or out of reach for lack of one that succeeds? */
+static u32 reset_flags(struct uiommu_pci *dev)
+{
+	return UIOMMU_EVENT_WAS_RESET |
+	       (READ_ONCE(dev->gated) & UIOMMU_PCI_RESET ?
+			UIOMMU_EVENT_FAILED : 0);
 }
 
 /**
  * uiommu_pci_reset - reset the function for its user
- * @dev: the device
+ * @file: who asks for it
  *
- * Config space and interrupts are restored.
+ * Config space and interrupts are restored. The other users are told.
  *
  * Context: may sleep; takes the device lock, so hold nothing.
  * Return: 0; -ENODEV when it is gone; -EINVAL before it is attached; -EBUSY
- * while a bus error is handled; what the reset says.
+ * while a bus error is handled; -EOPNOTSUPP when nothing resets it alone; what the
+ * reset says.
  */
-int uiommu_pci_reset(struct uiommu_pci *dev)
+int uiommu_pci_reset(struct uiommu_pci_file *file)
 {
+	struct uiommu_event event = { .type = UIOMMU_EVENT_RESET };
+	struct uiommu_pci *dev = file->dev;
+	bool tried = false;
 	int ret;
 
 	if (!lock_device(dev))
 		return -ENODEV;
 	scoped_guard(mutex, &dev->lock) {
-		if (!dev->space)
+		if (uiommu_pci_gone(dev))
+			ret = -ENODEV;
+		else if (!dev->space)
 			ret = -EINVAL;
 		else if (READ_ONCE(dev->gated) & UIOMMU_PCI_ERROR)
 			ret = -EBUSY;
+		else if (!uiommu_pci_has_own_reset(dev))
+			ret = -EOPNOTSUPP;
 		else
+			tried = true;
+		if (tried)
 			ret = reset_locked(dev);
 		if (!ret)
 			uiommu_pci_config_reset(dev);
+	}
+	if (tried) {
+		event.flags = reset_flags(dev);
+		uiommu_pci_tell(dev, &event, file);
+	}
+	unlock_device(dev);
+	return ret;
+}
+
+/* Do its registers answer? */
+static bool is_there(struct pci_dev *pdev)
+{
+	u16 command;
+
+	pci_read_config_word(pdev, PCI_COMMAND, &command);
+	return !PCI_POSSIBLE_ERROR(command);
+}
+
+/* Nobody but this driver can say so of a device that it could not reset. */
+static void in_reach_again(struct uiommu_pci *dev)
+{
+	struct uiommu_event event = { .type = UIOMMU_EVENT_RESET };
+
+	pci_cfg_access_lock(dev->pdev);
+	if (is_there(dev->pdev)) {
+		dev->reset_failed = false;
+		uiommu_pci_gate_open(dev, UIOMMU_PCI_RESET);
+	}
+	pci_cfg_access_unlock(dev->pdev);
+	event.flags = reset_flags(dev);
+	uiommu_pci_tell(dev, &event, NULL);
+}
+
+/**
+ * uiommu_pci_was_reset - the device was reset together with others
+ * @dev: the device
+ * @resets: what @dev->num_resets is when that was the last one
+ *
+ * Context: may sleep; takes the device lock, so hold nothing.
+ * Return: 0; -ENODEV when it is gone; -EAGAIN when it was reset once more since, or
+ * does not answer.
+ */
+int uiommu_pci_was_reset(struct uiommu_pci *dev, unsigned long resets)
+{
+	int ret = 0;
+
+	if (!lock_device(dev))
+		return -ENODEV;
+	if (dev->num_resets != resets)
+		ret = -EAGAIN;
+	else if (dev->reset_failed)
+		in_reach_again(dev);
+	scoped_guard(mutex, &dev->lock) {
+		if (dev->reset_failed)
+			ret = -EAGAIN;
+		else if (dev->active)
+			uiommu_pci_config_reset(dev);
+		else
+			release_group(dev);
 	}
 	unlock_device(dev);
 	return ret;
@@ -429,39 +557,63 @@ static void reset_prepare(struct pci_dev *pdev)
 {
 	struct uiommu_pci *dev = pci_get_drvdata(pdev);
 
-	if (!dev->own_reset)
-		uiommu_pci_gate_close(dev, UIOMMU_PCI_RESET);
+	if (dev->own_reset)
+		return;
+	dev->num_resets++;
+	uiommu_pci_gate_close(dev, UIOMMU_PCI_RESET);
 }
 
 /* Comes after failed resets too. */
 static void reset_done(struct pci_dev *pdev)
 {
+	struct uiommu_event event = { .type = UIOMMU_EVENT_RESET };
 	struct uiommu_pci *dev = pci_get_drvdata(pdev);
-	u16 command;
 
-	if (dev->own_reset)
+	/* Out of reach before, it stays so; see uiommu_pci_was_reset(). */
+	if (dev->own_reset || dev->reset_failed)
 		return;
-	pci_read_config_word(pdev, PCI_COMMAND, &command);
-	if (!dev->reset_failed && !PCI_POSSIBLE_ERROR(command))
+	if (is_there(pdev))
 		uiommu_pci_gate_open(dev, UIOMMU_PCI_RESET);
+	event.flags = reset_flags(dev);
+	uiommu_pci_tell(dev, &event, NULL);
 }
 
 /* No reset_prepare() comes before the reset of a link that had an error. */
 static pci_ers_result_t error_detected(struct pci_dev *pdev,
 				       pci_channel_state_t state)
 {
-	pci_cfg_access_lock(pdev);
-	uiommu_pci_gate_close(pci_get_drvdata(pdev), UIOMMU_PCI_ERROR);
-	pci_cfg_access_unlock(pdev);
-	switch (state) {
-	case pci_channel_io_normal:
-		/* Not worth a reset of all that is on the bus. */
-		return PCI_ERS_RESULT_CAN_RECOVER;
-	case pci_channel_io_perm_failure:
+	struct uiommu_event event = { .type = UIOMMU_EVENT_ERROR };
+	struct uiommu_pci *dev = pci_get_drvdata(pdev);
+
+	if (state == pci_channel_io_perm_failure) {
+		uiommu_pci_gate_close(dev, UIOMMU_PCI_GONE);
+		pci_clear_master(pdev);
+		dev->was_master = false;
+		uiommu_pci_tell_gone(dev);
 		return PCI_ERS_RESULT_DISCONNECT;
-	default:
-		return PCI_ERS_RESULT_NEED_RESET;
 	}
+
+	pci_cfg_access_lock(pdev);
+	uiommu_pci_gate_close(dev, UIOMMU_PCI_ERROR);
+	pci_cfg_access_unlock(pdev);
+	dev->was_reset = false;
+	if (state == pci_channel_io_normal) {
+		pause(dev);
+	} else {
+		dev->was_master = false;
+		event.flags = UIOMMU_EVENT_FATAL;
+	}
+	uiommu_pci_tell(dev, &event, NULL);
+
+	/* Without need it is not worth a reset of all that is on the bus. */
+	return state == pci_channel_io_normal ? PCI_ERS_RESULT_CAN_RECOVER :
+						PCI_ERS_RESULT_NEED_RESET;
+}
+
+static pci_ers_result_t mmio_enabled(struct pci_dev *pdev)
+{
+	return is_there(pdev) ? PCI_ERS_RESULT_RECOVERED :
+				PCI_ERS_RESULT_NEED_RESET;
 }
 
 static pci_ers_result_t slot_reset(struct pci_dev *pdev)
@@ -474,20 +626,51 @@ static pci_ers_result_t slot_reset(struct pci_dev *pdev)
 	pci_restore_state(pdev);
 	pci_clear_master(pdev);
 	dev->was_master = false;
+	dev->was_reset = true;
 	return PCI_ERS_RESULT_RECOVERED;
 }
 
 static void resume(struct pci_dev *pdev)
 {
+	struct uiommu_event event = { .type = UIOMMU_EVENT_RECOVERED };
+	struct uiommu_pci *dev = pci_get_drvdata(pdev);
+
 	pci_cfg_access_lock(pdev);
-	uiommu_pci_gate_open(pci_get_drvdata(pdev), UIOMMU_PCI_ERROR);
+	go_on(dev);
+	uiommu_pci_gate_open(dev, UIOMMU_PCI_ERROR);
 	pci_cfg_access_unlock(pdev);
+	if (dev->was_reset)
+		event.flags = UIOMMU_EVENT_WAS_RESET;
+	uiommu_pci_tell(dev, &event, NULL);
+}
+
+/*
+ * Most often called without the device lock, for CXL with it.  When somebody has it
+ * the error is not told: nobody waits for a reset or a removal because of it.
+ */
+static void cor_error_detected(struct pci_dev *pdev)
+{
+	struct uiommu_event event = { .type = UIOMMU_EVENT_CORRECTED };
+	struct uiommu_pci *dev;
+
+	if (!device_trylock(&pdev->dev))
+		return;
+	/* It may be another driver's by now. */
+	if (pdev->driver &&
+	    pdev->driver->err_handler == &uiommu_pci_err_handlers) {
+		dev = pci_get_drvdata(pdev);
+		event.length = ++dev->num_corrected;
+		uiommu_pci_tell(dev, &event, NULL);
+	}
+	device_unlock(&pdev->dev);
 }
 
 const struct pci_error_handlers uiommu_pci_err_handlers = {
 	.error_detected = error_detected,
+	.mmio_enabled = mmio_enabled,
 	.slot_reset = slot_reset,
 	.resume = resume,
+	.cor_error_detected = cor_error_detected,
 	.reset_prepare = reset_prepare,
 	.reset_done = reset_done,
 };
@@ -499,30 +682,32 @@ const struct pci_error_handlers uiommu_pci_err_handlers = {
  */
 static int go_to_sleep(struct device *device)
 {
+	struct uiommu_event event = { .type = UIOMMU_EVENT_SUSPEND };
 	struct pci_dev *pdev = to_pci_dev(device);
 	struct uiommu_pci *dev = pci_get_drvdata(pdev);
-	u16 command;
 
 	pci_cfg_access_lock(pdev);
 	uiommu_pci_gate_close(dev, UIOMMU_PCI_SLEEP);
 	pci_cfg_access_unlock(pdev);
-	pci_read_config_word(pdev, PCI_COMMAND, &command);
-	dev->was_master = !PCI_POSSIBLE_ERROR(command) &&
-			  command & PCI_COMMAND_MASTER;
-	stop_dma(dev);
+	pause(dev);
+	uiommu_pci_tell(dev, &event, NULL);
 	return 0;
 }
 
 static int wake_up_again(struct device *device)
 {
+	struct uiommu_event event = {
+		.type = UIOMMU_EVENT_RESUME,
+		.flags = UIOMMU_EVENT_WAS_RESET,
+	};
 	struct pci_dev *pdev = to_pci_dev(device);
 	struct uiommu_pci *dev = pci_get_drvdata(pdev);
 
 	pci_cfg_access_lock(pdev);
-	if (dev->was_master)
-		pci_set_master(pdev);
+	go_on(dev);
 	uiommu_pci_gate_open(dev, UIOMMU_PCI_SLEEP);
 	pci_cfg_access_unlock(pdev);
+	uiommu_pci_tell(dev, &event, NULL);
 	return 0;
 }
 

@@ -13,10 +13,14 @@
 #include <linux/iommu.h>
 #include <linux/module.h>
 #include <linux/mount.h>
+#include <linux/pm_runtime.h>
 #include <linux/pseudo_fs.h>
 #include <linux/slab.h>
 
 #include "private.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
 
 #define MAX_DEVICES	BIT(MINORBITS)
 
@@ -93,12 +97,14 @@ static struct uiommu_pci *alloc_dev(struct pci_dev *pdev)
 	}
 
 	dev->pdev = pci_dev_get(pdev);
+	dev->has_set_reset = uiommu_pci_has_set_reset(pdev);
 	dev->bridge = pci_dev_get(pci_upstream_bridge(pdev));
 	init_rwsem(&dev->gate);
 	dev->gated = UIOMMU_PCI_UNSET;
 	mutex_init(&dev->lock);
 	INIT_LIST_HEAD(&dev->files);
 	mutex_init(&dev->config_lock);
+	mutex_init(&dev->files_lock);
 	uiommu_pci_irq_prepare(dev);
 
 	device_initialize(&dev->dev);
@@ -135,7 +141,7 @@ static int check_device(struct pci_dev *pdev)
 		pci_info(pdev, "no IOMMU contains its DMA\n");
 		return -EINVAL;
 	}
-	if (!pdev->reset_methods[0]) {
+	if (!pdev->reset_methods[0] && !uiommu_pci_has_set_reset(pdev)) {
 		pci_info(pdev, "no method resets it between users\n");
 		return -EINVAL;
 	}
@@ -163,6 +169,7 @@ static int uiommu_pci_probe(struct pci_dev *pdev,
 
 	/* Who hears of the device finds all of it. */
 	dev_set_uevent_suppress(&dev->dev, true);
+	uiommu_pci_bind(dev);
 	ret = cdev_device_add(&dev->cdev, &dev->dev);
 	if (ret)
 		goto err_revoke;
@@ -171,11 +178,16 @@ static int uiommu_pci_probe(struct pci_dev *pdev,
 		goto err_del;
 	dev_set_uevent_suppress(&dev->dev, false);
 	kobject_uevent(&dev->dev.kobj, KOBJ_ADD);
+
+	/* It rests until it is opened. */
+	pm_runtime_allow(&pdev->dev);
+	pm_runtime_put(&pdev->dev);
 	return 0;
 
 err_del:
 	cdev_device_del(&dev->cdev, &dev->dev);
 err_revoke:
+	uiommu_pci_unbind(dev);
 	/* An open may be waiting for the device lock. */
 	uiommu_pci_revoke(dev);
 	pci_set_drvdata(pdev, NULL);
@@ -187,8 +199,12 @@ static void uiommu_pci_remove(struct pci_dev *pdev)
 {
 	struct uiommu_pci *dev = pci_get_drvdata(pdev);
 
+	pm_runtime_get_noresume(&pdev->dev);
+	pm_runtime_forbid(&pdev->dev);
+
 	uiommu_pci_sysfs_remove(dev);
 	cdev_device_del(&dev->cdev, &dev->dev);
+	uiommu_pci_unbind(dev);
 	uiommu_pci_revoke(dev);
 	pci_set_drvdata(pdev, NULL);
 	put_device(&dev->dev);

@@ -17,6 +17,7 @@
  *		takes neither it nor anything outside it but the device locks
  *	dev->gate; also inside mmap_lock
  *	dev->irqs.intx_lock; also inside the lock of an eventfd
+ *	dev->files_lock; inside any of them
  *
  * None of them is held while user memory is copied.
  */
@@ -42,6 +43,7 @@
 
 #include "intx.h"
 
+struct uiommu_event;
 struct uiommu_events;
 struct uiommu_owner;
 struct uiommu_pci_config;
@@ -50,7 +52,8 @@ struct vm_area_struct;
 
 /**
  * enum uiommu_pci_gate - why nothing reaches the registers of a device
- * @UIOMMU_PCI_GONE: the driver is unbound from it; never cleared
+ * @UIOMMU_PCI_GONE: the driver is unbound from it, or it failed for good; never
+ *	cleared
  * @UIOMMU_PCI_ERROR: a bus error is being handled
  * @UIOMMU_PCI_RESET: it is in reset, or the last reset failed
  * @UIOMMU_PCI_MEMOFF: the user cleared MEMORY in the COMMAND register
@@ -186,16 +189,23 @@ struct uiommu_pci_msix_range {
  *	insertion of a page, for write to change a bit; nobody sleeps in it
  * @gated: enum uiommu_pci_gate; the registers are in reach when it is 0
  * @inode: its mapping holds every VMA of the device, whichever node was opened
+ * @bound_link: on the list of bound devices
+ * @has_set_reset: it can be reset together with others
+ * @set_only: that is the only way; known from first open on
+ * @unbound: the driver is unbound from it; protected by the device lock
  * @own_reset: this driver resets the device; protected by the device lock
  * @reset_failed: its last reset failed; protected by the device lock
- * @was_master: it was bus master when the system went to sleep
+ * @num_resets: counts all; protected by the device lock
+ * @was_master: it was bus master before the system went to sleep or it failed
+ * @was_reset: it was reset since it failed
+ * @num_corrected: errors of its link that hardware corrected
  * @lock: protects what follows up to @locked_pages, and serialises first open,
  *	last close, attach and detach
  * @opens: open files
  * @active: between first open and last close or removal
  * @claimed: its IOMMU group is ours; also after a last close that could not
  *	reset it, so that its DMA stays blocked
- * @files: struct uiommu_pci_file
+ * @files: struct uiommu_pci_file; changed under @files_lock, too
  * @space: what the device is attached to, or NULL
  * @saved_state: config space as it is between users
  * @bars: standard BARs and the ROM; set at first open
@@ -207,6 +217,7 @@ struct uiommu_pci_msix_range {
  * @locked_pages: pages pinned by mappings made through files of this device
  * @config_lock: protects @config and serialises access to config space
  * @config: virtual config space, from first open to last close
+ * @files_lock: for those who only look at @files and must not wait for @lock
  * @irqs: interrupts
  */
 struct uiommu_pci {
@@ -219,9 +230,16 @@ struct uiommu_pci {
 	struct rw_semaphore gate;
 	unsigned int gated;
 	struct inode *inode;
+	struct list_head bound_link;
+	bool has_set_reset;
+	bool set_only;
+	bool unbound;
 	bool own_reset;
 	bool reset_failed;
+	unsigned long num_resets;
 	bool was_master;
+	bool was_reset;
+	u64 num_corrected;
 
 	struct mutex lock;		/* open, attach and their opposites */
 	unsigned int opens;
@@ -241,6 +259,8 @@ struct uiommu_pci {
 	struct mutex config_lock;	/* config space, as the user sees it */
 	struct uiommu_pci_config *config;
 
+	struct mutex files_lock;	/* the list of files */
+
 	struct uiommu_pci_irqs irqs;
 };
 
@@ -252,6 +272,7 @@ struct uiommu_pci {
  *	protected by dev->lock
  * @owner_users: requests that use @owner without dev->lock; protected by it
  * @events: what is told through it
+ * @told_gone: that the device is, and so no more
  * @dummy: all-ones, what a BAR mapping shows while the gate is closed; allocated
  *	at the first mmap(), lives as long as the file and so as its VMAs
  */
@@ -261,6 +282,7 @@ struct uiommu_pci_file {
 	struct uiommu_owner *owner;
 	unsigned int owner_users;
 	struct uiommu_events *events;
+	bool told_gone;
 	struct page *dummy;
 };
 
@@ -272,6 +294,12 @@ static inline struct uiommu_pci *to_uiommu_pci(struct device *dev)
 static inline bool uiommu_pci_gone(struct uiommu_pci *dev)
 {
 	return READ_ONCE(dev->gated) & UIOMMU_PCI_GONE;
+}
+
+/* Can it be reset alone?  An administrator can change that. */
+static inline bool uiommu_pci_has_own_reset(struct uiommu_pci *dev)
+{
+	return dev->pdev->reset_methods[0] && !dev->set_only;
 }
 
 /* file.c */
@@ -286,13 +314,21 @@ void uiommu_pci_sysfs_remove(struct uiommu_pci *dev);
 int uiommu_pci_open(struct uiommu_pci *dev);
 void uiommu_pci_close(struct uiommu_pci *dev);
 void uiommu_pci_revoke(struct uiommu_pci *dev);
-int uiommu_pci_reset(struct uiommu_pci *dev);
+int uiommu_pci_reset(struct uiommu_pci_file *file);
+int uiommu_pci_was_reset(struct uiommu_pci *dev, unsigned long resets);
 int uiommu_pci_attach(struct uiommu_pci *dev, struct uiommu_space *space);
 int uiommu_pci_detach(struct uiommu_pci *dev);
 void uiommu_pci_gate_close(struct uiommu_pci *dev, enum uiommu_pci_gate why);
 void uiommu_pci_gate_open(struct uiommu_pci *dev, enum uiommu_pci_gate why);
 extern const struct pci_error_handlers uiommu_pci_err_handlers;
 extern const struct dev_pm_ops uiommu_pci_pm_ops;
+
+/* event.c */
+void uiommu_pci_tell(struct uiommu_pci *dev, const struct uiommu_event *event,
+		     const struct uiommu_pci_file *but);
+void uiommu_pci_tell_gone(struct uiommu_pci *dev);
+void uiommu_pci_file_add(struct uiommu_pci_file *file);
+void uiommu_pci_file_remove(struct uiommu_pci_file *file);
 
 /* region.c */
 void uiommu_pci_claim_bars(struct uiommu_pci *dev);
@@ -311,7 +347,7 @@ void uiommu_pci_config_free(struct uiommu_pci *dev);
 void uiommu_pci_config_attached(struct uiommu_pci *dev);
 void uiommu_pci_config_detached(struct uiommu_pci *dev);
 void uiommu_pci_config_reset(struct uiommu_pci *dev);
-ssize_t uiommu_pci_config_rw(struct uiommu_pci *dev, char __user *buf,
+ssize_t uiommu_pci_config_rw(struct uiommu_pci_file *file, char __user *buf,
 			     size_t count, u64 pos, bool write);
 ssize_t uiommu_pci_config_map(struct uiommu_pci *dev, char *buf, loff_t pos,
 			      size_t count);
@@ -345,5 +381,15 @@ void uiommu_pci_intx_again(struct uiommu_pci *dev);
 /* eoi.c */
 int uiommu_pci_eoi_set(struct uiommu_pci *dev, s32 fd);
 void uiommu_pci_eoi_drop(struct uiommu_pci *dev);
+
+/* setreset.c */
+/* Devices that are reset together: what there is room for on a bus */
+#define UIOMMU_PCI_MAX_SET	256
+
+bool uiommu_pci_has_set_reset(struct pci_dev *pdev);
+int uiommu_pci_reset_set(struct uiommu_pci *const *dev, unsigned int num);
+void uiommu_pci_reset_idle(struct uiommu_pci *dev);
+void uiommu_pci_bind(struct uiommu_pci *dev);
+void uiommu_pci_unbind(struct uiommu_pci *dev);
 
 #endif /* _UIOMMU_PCI_PRIVATE_H */

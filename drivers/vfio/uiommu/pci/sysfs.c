@@ -5,6 +5,7 @@
  * Design: original vfio/uiommu, Tom Lyon, Cisco Systems, 2010
  */
 #include <linux/cleanup.h>
+#include <linux/pm_runtime.h>
 #include <linux/sysfs.h>
 
 #include "private.h"
@@ -23,10 +24,17 @@ static ssize_t config_map_read(struct file *filp, struct kobject *kobj,
 			       loff_t pos, size_t count)
 {
 	struct uiommu_pci *dev = to_uiommu_pci(kobj_to_dev(kobj));
+	int ret;
 
 	guard(srcu)(&dev->srcu);
 	if (uiommu_pci_gone(dev))
 		return -ENODEV;
+
+	/* Nothing answers below a bridge that sleeps. */
+	PM_RUNTIME_ACQUIRE(&dev->pdev->dev, awake);
+	ret = PM_RUNTIME_ACQUIRE_ERR(&awake);
+	if (ret)
+		return ret;
 	return uiommu_pci_config_map(dev, buf, pos, count);
 }
 static const BIN_ATTR_RO(config_map, PCI_CFG_SPACE_EXP_SIZE);
@@ -36,10 +44,17 @@ static ssize_t config_rules_read(struct file *filp, struct kobject *kobj,
 				 loff_t pos, size_t count)
 {
 	struct uiommu_pci *dev = to_uiommu_pci(kobj_to_dev(kobj));
+	int ret;
 
 	guard(srcu)(&dev->srcu);
 	if (uiommu_pci_gone(dev))
 		return -ENODEV;
+
+	/* Nothing answers below a bridge that sleeps. */
+	PM_RUNTIME_ACQUIRE(&dev->pdev->dev, awake);
+	ret = PM_RUNTIME_ACQUIRE_ERR(&awake);
+	if (ret)
+		return ret;
 	return uiommu_pci_config_rules(dev, buf, pos, count);
 }
 static const BIN_ATTR_RO(config_rules, 2 * PCI_CFG_SPACE_EXP_SIZE);

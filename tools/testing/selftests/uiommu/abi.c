@@ -64,7 +64,10 @@ static_assert(sizeof(struct uiommu_region_info) == 32, "uiommu_region_info");
 
 FIELD(uiommu_reset, size, 0, 4);
 FIELD(uiommu_reset, flags, 4, 4);
-static_assert(sizeof(struct uiommu_reset) == 8, "uiommu_reset");
+FIELD(uiommu_reset, num_fds, 8, 4);
+FIELD(uiommu_reset, __reserved, 12, 4);
+FIELD(uiommu_reset, fds, 16, 8);
+static_assert(sizeof(struct uiommu_reset) == 24, "uiommu_reset");
 
 FIELD(uiommu_irq_eoi, size, 0, 4);
 FIELD(uiommu_irq_eoi, flags, 4, 4);
@@ -197,7 +200,7 @@ static const struct {
 	{ UIOMMU_INFO, 56, ON_BOTH },
 	{ UIOMMU_DEVICE_INFO, 32, ON_DEVICE },
 	{ UIOMMU_REGION_INFO, 32, ON_DEVICE },
-	{ UIOMMU_RESET, 8, ON_DEVICE },
+	{ UIOMMU_RESET, 24, ON_DEVICE },
 	{ UIOMMU_IRQ_EOI, 8, ON_DEVICE },
 	{ UIOMMU_IRQ_EOI_EVENTFD, 16, ON_DEVICE },
 	{ UIOMMU_IRQ_SET, 40, ON_DEVICE },

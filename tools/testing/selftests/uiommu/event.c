@@ -65,44 +65,6 @@ FIXTURE_TEARDOWN(event)
 	log_close(&self->dev.log);
 }
 
-static int event_fd(int fd, unsigned int num, bool wait)
-{
-	struct uiommu_event_fd arg = { .size = sizeof(arg), .num = num };
-	int ret = request(fd, UIOMMU_EVENT_FD, &arg);
-
-	if (ret >= 0 && !wait && fcntl(ret, F_SETFL, O_NONBLOCK))
-		return -errno;
-	return ret;
-}
-
-/* Number of events, or an error number */
-static int event_read(int fd, struct uiommu_event *events, unsigned int num)
-{
-	ssize_t ret = read(fd, events, num * sizeof(*events));
-
-	if (ret < 0)
-		return -errno;
-	return ret % sizeof(*events) ? -EIO : ret / (ssize_t)sizeof(*events);
-}
-
-/* What can be read without a wait: POLLIN, POLLHUP */
-static short event_poll(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	if (poll(&p, 1, 0) < 0)
-		abort();
-	return p.revents;
-}
-
-/* Wait until there is something to read: nobody makes a request. */
-static bool event_wait(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return poll(&p, 1, 20000) == 1 && p.revents & POLLIN;
-}
-
 static bool is_loss(const struct uiommu_event *event, __u64 sequence,
 		    __u64 iova, __u64 length)
 {

@@ -12,10 +12,12 @@
 #   UIOMMU_USERS	who runs them: root, user or both (default)
 #   UIOMMU_LIMIT	seconds for one program (default: 600)
 #   UIOMMU_STRESS	seconds that irq:edu.stress takes (default: 3)
+#   UIOMMU_TORTURE	seconds that torture takes (default: 10)
+#   UIOMMU_MONITOR	a terminal that leads to the monitor of QEMU, when there is one
 #
 # Ends with 0 when every test passed, 1 when one failed or none could be run,
 # 4 when the machine has no such device.
-tests=${UIOMMU_TESTS:-abi space map memory event region config_space irq lifecycle}
+tests=${UIOMMU_TESTS:-abi space map memory event region config_space irq lifecycle tell unplug pair torture}
 users=${UIOMMU_USERS:-root user}
 # Seconds for one program
 limit=${UIOMMU_LIMIT:-600}
@@ -47,6 +49,16 @@ with() {
 	shift 2
 	for d; do
 		[ -e "$pci/$d/$file" ] && has=1 || has=0
+		[ "$has" != "$want" ] || echo "$d"
+	done
+}
+
+# functions 0|1 ADDRESS...: those that are alone in their slot, or with others
+functions() {
+	want=$1
+	shift
+	for d; do
+		[ -e "$pci/${d%.*}.1" ] && has=1 || has=0
 		[ "$has" != "$want" ] || echo "$d"
 	done
 }
@@ -143,6 +155,13 @@ make_vfs() {
 	done
 }
 
+# Does the user $u run the program $t?  Some are for root alone.
+runs() {
+	case $t:$u in
+	lifecycle:user | tell:user | unplug:user | torture:user) return 1 ;;
+	esac
+}
+
 [ "$(id -u)" = 0 ] || skip_all "needs root"
 [ -d $pci ] || skip_all "no PCI bus"
 modprobe -q vfio-uiommu-pci 2> /dev/null
@@ -159,7 +178,11 @@ vfs=$(find_pci 8086 10ca)
 	set -- $vfs
 	[ $# = 0 ] || shift
 	take VF2 "$@"
-	take EDU $(find_pci 1234 11e8)
+	take EDU $(functions 0 $(find_pci 1234 11e8))
+	set -- $(functions 1 $(find_pci 1234 11e8))
+	take PAIR1 "$@"
+	[ $# = 0 ] || shift
+	take PAIR2 "$@"
 	take TESTDEV $(find_pci 1b36 0005)
 	take NVME $(find_pci 1b36 0010)
 	take E1000E $(find_pci 8086 10d3)
@@ -192,7 +215,8 @@ done
 num=0
 for t in $tests; do
 	for u in $users; do
-		[ "$t:$u" = lifecycle:user ] || num=$((num + 1))
+		runs || continue
+		num=$((num + 1))
 	done
 done
 echo "1..$num"
@@ -203,7 +227,7 @@ trap 'rm -rf "$out"' EXIT
 num=0 failed=0
 for t in $tests; do
 	for u in $users; do
-		[ "$t:$u" != lifecycle:user ] || continue
+		runs || continue
 		num=$((num + 1))
 		take_again
 		as=''

@@ -6,14 +6,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -505,6 +508,18 @@ int region_info(int fd, unsigned int index, struct uiommu_region_info *info)
 int device_reset(int fd)
 {
 	struct uiommu_reset reset = { .size = sizeof(reset) };
+
+	return request(fd, UIOMMU_RESET, &reset);
+}
+
+int device_reset_set(int fd, const int *fds, unsigned int num)
+{
+	struct uiommu_reset reset = {
+		.size = sizeof(reset),
+		.flags = UIOMMU_RESET_SET,
+		.num_fds = num,
+		.fds = (uintptr_t)fds,
+	};
 
 	return request(fd, UIOMMU_RESET, &reset);
 }
@@ -1132,4 +1147,139 @@ __u64 eventfd_wait(int fd, unsigned int ms)
 	if (read(fd, &count, sizeof(count)) != sizeof(count))
 		return 0;
 	return count;
+}
+
+int event_fd(int fd, unsigned int num, bool wait)
+{
+	struct uiommu_event_fd arg = { .size = sizeof(arg), .num = num };
+	int ret = request(fd, UIOMMU_EVENT_FD, &arg);
+
+	if (ret >= 0 && !wait && fcntl(ret, F_SETFL, O_NONBLOCK))
+		return -errno;
+	return ret;
+}
+
+/* Number of events, or an error number */
+int event_read(int fd, struct uiommu_event *events, unsigned int num)
+{
+	ssize_t ret = read(fd, events, num * sizeof(*events));
+
+	if (ret < 0)
+		return -errno;
+	return ret % sizeof(*events) ? -EIO : ret / (ssize_t)sizeof(*events);
+}
+
+/* What can be read without a wait: POLLIN, POLLHUP */
+short event_poll(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	if (poll(&p, 1, 0) < 0)
+		abort();
+	return p.revents;
+}
+
+/* Wait until there is something to read: nobody makes a request. */
+bool event_wait(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 20000) == 1 && p.revents & POLLIN;
+}
+
+/* Wait for an event of this type; those before it are dropped. */
+int event_wait_for(int fd, unsigned int type, struct uiommu_event *event)
+{
+	int ret;
+
+	do {
+		if (!event_wait(fd))
+			return -ETIMEDOUT;
+		ret = event_read(fd, event, 1);
+		if (ret != 1)
+			return ret < 0 ? ret : -ENODATA;
+	} while (event->type != type);
+	return 0;
+}
+
+/*
+ * The number of the slot that a device is in.  tools/series/boot gives its QEMU
+ * devices names by that: the device in slot 3 is dev3, on root port rp3.
+ */
+int slot_of(const char *bdf)
+{
+	char path[PATH_MAX], address[32];
+	glob_t slots;
+	int slot = -ENOENT;
+	size_t i;
+
+	if (glob("/sys/bus/pci/slots/*", 0, NULL, &slots))
+		return -ENOENT;
+	for (i = 0; i < slots.gl_pathc && slot < 0; i++) {
+		snprintf(path, sizeof(path), "%s/address", slots.gl_pathv[i]);
+		if (file_read(path, address, sizeof(address)) > 0 &&
+		    !strncmp(address, bdf, strcspn(address, "\n")))
+			slot = atoi(strrchr(slots.gl_pathv[i], '/') + 1);
+	}
+	globfree(&slots);
+	return slot;
+}
+
+/* Read what comes from a terminal, until nothing came for a while. */
+static ssize_t read_all(int fd, char *buf, size_t len, int timeout)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < len - 1 && poll(&p, 1, timeout) == 1) {
+		n = read(fd, buf + done, len - 1 - done);
+		if (n <= 0)
+			return -EIO;
+		done += n;
+		timeout = 300;
+	}
+	buf[done] = 0;
+	return done;
+}
+
+/*
+ * Tell the machine, where it is an emulated one that can be told: UIOMMU_MONITOR
+ * is a terminal with the monitor of QEMU at its other end.
+ */
+int monitor(const char *format, ...)
+{
+	const char *path = getenv("UIOMMU_MONITOR");
+	char command[200], answer[16384], *text;
+	struct termios raw;
+	int fd, len, ret = -EIO;
+	va_list args;
+
+	if (!path)
+		return -ENOENT;
+	va_start(args, format);
+	len = vsnprintf(command, sizeof(command) - 1, format, args);
+	va_end(args);
+	strcpy(command + len, "\n");
+
+	fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (!tcgetattr(fd, &raw)) {
+		cfmakeraw(&raw);
+		tcsetattr(fd, TCSANOW, &raw);
+	}
+	/* What is left from before */
+	read_all(fd, answer, sizeof(answer), 100);
+	if (write(fd, command, len + 1) != len + 1 ||
+	    read_all(fd, answer, sizeof(answer), 10000) < 0)
+		goto out;
+	/* It repeats the command, answers, and asks for the next. */
+	text = strchr(answer, '\n');
+	if (!text || !strstr(text, "(qemu) "))
+		goto out;
+	ret = strcasestr(text, "error") ? -EINVAL : 0;
+out:
+	close(fd);
+	return ret;
 }

@@ -146,6 +146,7 @@ int space_info(int fd, struct uiommu_info *info);
 int device_info(int fd, struct uiommu_device_info *info);
 int region_info(int fd, unsigned int index, struct uiommu_region_info *info);
 int device_reset(int fd);
+int device_reset_set(int fd, const int *fds, unsigned int num);
 int irq_eoi(int fd);
 int irq_eoi_eventfd(int fd, int eventfd);
 int irq_range(int fd, unsigned int kind, unsigned int op, unsigned int first,
@@ -195,6 +196,17 @@ int engine_begin_write(struct engine *engine, __u64 iova, size_t len);
 /* Interrupts */
 int eventfd_new(void);
 __u64 eventfd_wait(int fd, unsigned int ms);
+
+/* Events */
+int event_fd(int fd, unsigned int num, bool wait);
+int event_read(int fd, struct uiommu_event *events, unsigned int num);
+short event_poll(int fd);
+bool event_wait(int fd);
+int event_wait_for(int fd, unsigned int type, struct uiommu_event *event);
+
+/* The machine */
+int slot_of(const char *bdf);
+int monitor(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Registers of QEMU's edu, BAR 0 */
 #define EDU_ID			0x00
