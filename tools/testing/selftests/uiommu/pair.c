@@ -150,7 +150,8 @@ TEST_F_TIMEOUT(pair, fds_are_looked_at, TEST_SECONDS)
 
 	EXPECT_EQ(-EPERM, device_reset_set(fd, &self->fds[0], 1));
 	EXPECT_EQ(-EPERM, device_reset_set(fd, &self->fds[1], 1));
-	fds[0] = fds[1] = self->fds[0];
+	fds[0] = self->fds[0];
+	fds[1] = self->fds[0];
 	EXPECT_EQ(-EPERM, device_reset_set(fd, fds, 2));
 
 	closed = dup(fd);

@@ -444,7 +444,7 @@ TEST_F_TIMEOUT(tell, fdinfo, TEST_SECONDS)
 	EXPECT_TRUE(info_is(self->dev.fd, "gate", " gone not-attached"));
 }
 
-static const char *tracing(void)
+static const char *mount_tracefs(void)
 {
 	static const char path[] = "/sys/kernel/tracing";
 
@@ -470,7 +470,7 @@ TEST_F_TIMEOUT(tell, tracepoints, TEST_SECONDS)
 	ssize_t n;
 
 	ASSERT_NE(NULL, text);
-	if (!tracing()) {
+	if (!mount_tracefs()) {
 		free(text);
 		SKIP(return, "the kernel does not trace");
 	}
@@ -498,7 +498,7 @@ TEST_F_TIMEOUT(tell, tracepoints, TEST_SECONDS)
 
 	n = file_read("/sys/kernel/tracing/trace", text, len);
 	ASSERT_LT(0, n);
-	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(wanted); i++) {
 		EXPECT_NE(NULL, strstr(text, wanted[i])) {
 			TH_LOG("no \"%s\"", wanted[i]);
 		}

@@ -82,7 +82,8 @@ static long end(struct worker *w, long ret)
 	w->done[step]++;
 	if (ret >= 0)
 		w->good[step]++;
-	else if ((ret == -EIO || ret == -EFAULT || ret == -ENOTTY) &&
+	else if ((ret == -EFAULT || ret == -ENOTTY ||
+		  (ret == -EIO && (step == MAP || step == UNMAP))) &&
 		 !w->wrong[0])
 		snprintf(w->wrong, sizeof(w->wrong), "%s: %s", names[step],
 			 strerror(-ret));
@@ -250,7 +251,7 @@ static void be_user(struct worker *w, const char *bdf, unsigned int seed)
 	}
 }
 
-static int power(int slot, const char *state)
+static int switch_slot(int slot, const char *state)
 {
 	char path[64];
 
@@ -280,7 +281,7 @@ static int bring_back(struct worker *w, const char *bdf, int slot)
 		/* The machine takes the card out of a slot without power. */
 		if (slot >= 0 && getenv("UIOMMU_MONITOR"))
 			monitor("device_add edu,id=dev%d,bus=rp%d", slot, slot);
-		end(w, slot >= 0 && power(slot, "1") ? 0 : 0);
+		end(w, slot >= 0 && switch_slot(slot, "1") ? 0 : 0);
 		begin(w, RESCAN);
 		end(w, file_write("/sys/bus/pci/rescan", "1"));
 		if (now_ms() > limit)
@@ -319,7 +320,7 @@ static void be_admin(struct worker *w, const char *bdf, int slot,
 			begin(w, POWER_OFF);
 			if (rand_r(&seed) % 2 ||
 			    monitor("device_del dev%d", slot))
-				power(slot, "0");
+				switch_slot(slot, "0");
 			/*
 			 * Until it is done: a slot, a removal by sysfs and a
 			 * reset by the slot at once are a deadlock of the PCI

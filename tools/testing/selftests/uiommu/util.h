@@ -206,7 +206,7 @@ int event_wait_for(int fd, unsigned int type, struct uiommu_event *event);
 
 /* The machine */
 int slot_of(const char *bdf);
-int monitor(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int monitor(const char *format, ...);
 
 /* Registers of QEMU's edu, BAR 0 */
 #define EDU_ID			0x00
