@@ -103,8 +103,7 @@ static struct uiommu_pci_rules *build_rules(struct uiommu_pci *dev, bool open)
  * uiommu_pci_config_init - make the virtual config space for a new user
  * @dev: the device, at its first open: reset, its BARs claimed
  *
- * Context: dev->lock held, and the device lock, so that nothing blocks config
- * access.
+ * Context: the device lock is held, so that nothing blocks config access.
  * Return: 0; -ENOMEM; -ENODEV when the device does not answer.
  */
 int uiommu_pci_config_init(struct uiommu_pci *dev)
@@ -112,7 +111,7 @@ int uiommu_pci_config_init(struct uiommu_pci *dev)
 	struct uiommu_pci_config *config __free(kfree) =
 		kzalloc_obj(*config, GFP_KERNEL_ACCOUNT);
 
-	lockdep_assert_held(&dev->lock);
+	device_lock_assert(&dev->pdev->dev);
 
 	if (!config)
 		return -ENOMEM;

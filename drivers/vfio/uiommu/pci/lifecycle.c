@@ -223,6 +223,12 @@ err_power:
 	return ret;
 }
 
+static void set_opens(struct uiommu_pci *dev, unsigned int opens)
+{
+	guard(mutex)(&dev->lock);
+	WRITE_ONCE(dev->opens, opens);
+}
+
 /**
  * uiommu_pci_open - a file of the device is opened
  * @dev: the device
@@ -241,18 +247,16 @@ int uiommu_pci_open(struct uiommu_pci *dev)
 	/* These locks keep remove() away: no need for SRCU. */
 	if (!lock_device(dev))
 		return -ENODEV;
-	scoped_guard(mutex, &dev->lock) {
-		if (uiommu_pci_gone(dev)) {
-			ret = -ENODEV;
-		} else if (!dev->opens) {
-			/* Config space is not itself while an error is handled. */
-			ret = READ_ONCE(dev->gated) & UIOMMU_PCI_ERROR ?
-				      -EBUSY : first_open(dev);
-		}
-		if (!ret)
-			dev->opens++;
-		trace_uiommu_pci_open(dev, ret ?: dev->opens);
+	if (uiommu_pci_gone(dev)) {
+		ret = -ENODEV;
+	} else if (!dev->opens) {
+		/* Config space is not itself while an error is handled. */
+		ret = READ_ONCE(dev->gated) & UIOMMU_PCI_ERROR ?
+			      -EBUSY : first_open(dev);
 	}
+	if (!ret)
+		set_opens(dev, dev->opens + 1);
+	trace_uiommu_pci_open(dev, ret ?: dev->opens);
 	unlock_device(dev);
 	return ret;
 }
@@ -265,9 +269,10 @@ int uiommu_pci_open(struct uiommu_pci *dev)
 static void shut_down(struct uiommu_pci *dev, bool can_reset)
 {
 	struct pci_dev *pdev = dev->pdev;
+	struct uiommu_space *space;
 	bool known = false;
 
-	lockdep_assert_held(&dev->lock);
+	device_lock_assert(&pdev->dev);
 
 	uiommu_pci_gate_close(dev, UIOMMU_PCI_UNSET);
 	stop_dma(dev);
@@ -276,10 +281,13 @@ static void shut_down(struct uiommu_pci *dev, bool can_reset)
 		known = !reset_locked(dev);
 	uiommu_pci_irq_off(dev);
 
-	if (dev->space) {
-		uiommu_detach(dev->space, &pdev->dev);
-		uiommu_space_put(dev->space);
+	scoped_guard(mutex, &dev->lock) {
+		space = dev->space;
 		dev->space = NULL;
+	}
+	if (space) {
+		uiommu_detach(space, &pdev->dev);
+		uiommu_space_put(space);
 	}
 
 	uiommu_pci_config_free(dev);
@@ -306,14 +314,17 @@ void uiommu_pci_close(struct uiommu_pci *dev)
 {
 	bool locked = lock_device(dev), again = false;
 
+	/* Without the device lock several files may be closed at once. */
 	scoped_guard(mutex, &dev->lock) {
-		if (!--dev->opens && locked && dev->active)
-			shut_down(dev, true);
+		WRITE_ONCE(dev->opens, dev->opens - 1);
 		trace_uiommu_pci_close(dev, dev->opens);
-		again = locked && !dev->opens && dev->reset_failed;
 	}
-	if (locked)
+	if (locked) {
+		if (!dev->opens && dev->active)
+			shut_down(dev, true);
+		again = !dev->opens && dev->reset_failed;
 		unlock_device(dev);
+	}
 	if (again && dev->has_set_reset)
 		uiommu_pci_reset_idle(dev);
 }
@@ -350,7 +361,6 @@ void uiommu_pci_revoke(struct uiommu_pci *dev)
 	uiommu_pci_tell_gone(dev);
 	synchronize_srcu(&dev->srcu);
 
-	guard(mutex)(&dev->lock);
 	if (dev->active) {
 		locked = try_lock_bridge(dev);
 		if (!locked && !pci_dev_is_disconnected(pdev)) {
@@ -376,6 +386,28 @@ static u32 reset_flags(struct uiommu_pci *dev)
 			UIOMMU_EVENT_FAILED : 0);
 }
 
+/*
+ * From here on the device stays attached, or not, until the reset is over: who wants
+ * to change that finds it out of reach.
+ */
+static int start_reset(struct uiommu_pci *dev)
+{
+	lockdep_assert_held(&dev->lock);
+
+	if (uiommu_pci_gone(dev))
+		return -ENODEV;
+	if (!dev->space)
+		return -EINVAL;
+	if (READ_ONCE(dev->gated) & UIOMMU_PCI_ERROR)
+		return -EBUSY;
+	if (!uiommu_pci_has_own_reset(dev))
+		return -EOPNOTSUPP;
+	pci_cfg_access_lock(dev->pdev);
+	uiommu_pci_gate_close(dev, UIOMMU_PCI_RESET);
+	pci_cfg_access_unlock(dev->pdev);
+	return 0;
+}
+
 /**
  * uiommu_pci_reset - reset the function for its user
  * @file: who asks for it
@@ -391,28 +423,16 @@ int uiommu_pci_reset(struct uiommu_pci_file *file)
 {
 	struct uiommu_event event = { .type = UIOMMU_EVENT_RESET };
 	struct uiommu_pci *dev = file->dev;
-	bool tried = false;
 	int ret;
 
 	if (!lock_device(dev))
 		return -ENODEV;
-	scoped_guard(mutex, &dev->lock) {
-		if (uiommu_pci_gone(dev))
-			ret = -ENODEV;
-		else if (!dev->space)
-			ret = -EINVAL;
-		else if (READ_ONCE(dev->gated) & UIOMMU_PCI_ERROR)
-			ret = -EBUSY;
-		else if (!uiommu_pci_has_own_reset(dev))
-			ret = -EOPNOTSUPP;
-		else
-			tried = true;
-		if (tried)
-			ret = reset_locked(dev);
+	scoped_guard(mutex, &dev->lock)
+		ret = start_reset(dev);
+	if (!ret) {
+		ret = reset_locked(dev);
 		if (!ret)
 			uiommu_pci_config_reset(dev);
-	}
-	if (tried) {
 		event.flags = reset_flags(dev);
 		uiommu_pci_tell(dev, &event, file);
 	}

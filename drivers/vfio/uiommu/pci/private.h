@@ -7,7 +7,7 @@
  *
  *	device lock of the upstream bridge
  *	device lock of the device; held by the driver core in probe and remove,
- *		and by who resets; never waited for with the bridge's held, as
+ *		and by who opens, closes or resets; never waited for with the bridge's held, as
  *		remove() can only try that one
  *	dev->srcu, read side; every use of dev->pdev but those under the device
  *		lock; only remove() waits for it
@@ -199,8 +199,9 @@ struct uiommu_pci_msix_range {
  * @was_master: it was bus master before the system went to sleep or it failed
  * @was_reset: it was reset since it failed
  * @num_corrected: errors of its link that hardware corrected
- * @lock: protects what follows up to @locked_pages, and serialises first open,
- *	last close, attach and detach
+ * @lock: protects @opens, @files and @space, and serialises attach and detach. Not
+ *	held while the device is reset: that takes locks of the PCI core which
+ *	remove() is called with. First open and last close have the device lock.
  * @opens: open files
  * @active: between first open and last close or removal
  * @claimed: its IOMMU group is ours; also after a last close that could not

@@ -308,8 +308,11 @@ static void be_admin(struct worker *w, const char *bdf, int slot,
 			end(w, pci_unbind(bdf));
 			break;
 		case 2:
-			/* A virtual function is not found again. */
-			if (slot == NOT_ALONE)
+			/*
+			 * A virtual function is not found again; for a device
+			 * in a slot see below.
+			 */
+			if (slot != -1)
 				break;
 			begin(w, REMOVE);
 			end(w, pci_attr_write(bdf, "remove", "1"));
