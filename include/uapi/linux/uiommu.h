@@ -69,7 +69,8 @@
  *  - EBADF, EINVAL: an fd argument is closed, or an fd of another kind.
  *  - EBUSY: an IOVA range overlaps a live mapping, the device or its group is
  *    in use by another address space, a mapping or an interrupt stands in the
- *    way, or the device is in reset: try again.
+ *    way, a page of a BAR is mapped in the other way, or the device is in reset:
+ *    try again.
  *  - EAGAIN: there is nothing to read, and it was asked not to wait.
  *  - EADDRNOTAVAIL: an IOVA range lies outside the windows.
  *  - ENXIO: there is no mapping in the range to unmap, or no more, as its memory
@@ -267,11 +268,14 @@ struct uiommu_device_info {
  * @UIOMMU_REGION_READ: pread() works
  * @UIOMMU_REGION_WRITE: pwrite() works
  * @UIOMMU_REGION_MMAP: mmap() works
+ * @UIOMMU_REGION_WC: mmap() of VFIO_PCI_WC_RESOURCE() works, too, but for pages of
+ *	the MSI-X table
  */
 enum uiommu_region_flags {
 	UIOMMU_REGION_READ	= 1 << 0,
 	UIOMMU_REGION_WRITE	= 1 << 1,
-	UIOMMU_REGION_MMAP	= 1 << 2
+	UIOMMU_REGION_MMAP	= 1 << 2,
+	UIOMMU_REGION_WC	= 1 << 3
 };
 
 /**
@@ -590,6 +594,13 @@ struct uiommu_event {
 #define VFIO_PCI_BAR5_RESOURCE		0x5
 #define VFIO_PCI_ROM_RESOURCE		0x6
 #define VFIO_PCI_CONFIG_RESOURCE	0xF
+
+/*
+ * BAR 0 to 5 once more, for mmap() only: writes are combined.  A page of a BAR is
+ * mapped either so or as above: as long as it is, the other way fails with EBUSY, and
+ * so does read() and write() of a page that is mapped so.
+ */
+#define VFIO_PCI_WC_RESOURCE(bar)	(0x8 + (bar))
 
 #define VFIO_PCI_SPACE_SHIFT		40
 #define VFIO_PCI_SPACE_TO_OFFSET(sp)	((__u64)(sp) << VFIO_PCI_SPACE_SHIFT)

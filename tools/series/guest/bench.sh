@@ -49,6 +49,7 @@ for s in $(echo "$sets" | tr , ' '); do
 	batch) run ./dmabench -b "$backends" -d "$edu" batch ;;
 	count) run ./dmabench -b "$backends" -d "$edu" count ;;
 	threads) run ./dmabench -b "$backends" -d "$edu" -r 5 threads ;;
+	revoke) run ./revoke -b "$backends" -d "$edu" ;;
 	setup) run ./dmabench -b "$backends" -d "$edu" -r 5 setup ;;
 	irq) for b in $(echo "$backends,uio" | tr , ' '); do run ./irqbench -b "$b" -d "$edu"; done ;;
 	cfg) for b in $(echo "$backends" | tr , ' '); do run ./cfgbench -b "$b" -d "$edu"; done ;;

@@ -242,6 +242,8 @@ static int ioctl_region_info(struct uiommu_pci *dev, void __user *uarg)
 				info.out_flags |= UIOMMU_REGION_WRITE;
 			if (uiommu_pci_bar_mappable(dev, bar - dev->bars))
 				info.out_flags |= UIOMMU_REGION_MMAP;
+			if (uiommu_pci_bar_combines(dev, bar - dev->bars))
+				info.out_flags |= UIOMMU_REGION_WC;
 		}
 	}
 	return respond(uarg, &info, sizeof(info));
@@ -567,11 +569,17 @@ static loff_t pci_fops_llseek(struct file *filp, loff_t offset, int whence)
 static int pci_fops_mmap(struct file *filp, struct vm_area_struct *vma)
 {
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
+	u64 space = VFIO_OFFSET_TO_PCI_SPACE(offset);
+	bool wc = false;
 
-	if (VFIO_OFFSET_TO_PCI_SPACE(offset) > VFIO_PCI_BAR5_RESOURCE)
+	if (space >= VFIO_PCI_WC_RESOURCE(0) &&
+	    space <= VFIO_PCI_WC_RESOURCE(VFIO_PCI_BAR5_RESOURCE)) {
+		space -= VFIO_PCI_WC_RESOURCE(0);
+		wc = true;
+	}
+	if (space > VFIO_PCI_BAR5_RESOURCE)
 		return -EINVAL;
-	return uiommu_pci_bar_mmap(filp->private_data, vma,
-				   VFIO_OFFSET_TO_PCI_SPACE(offset),
+	return uiommu_pci_bar_mmap(filp->private_data, vma, space, wc,
 				   offset & SPACE_MASK);
 }
 

@@ -133,9 +133,9 @@ static void unlock_device(struct uiommu_pci *dev)
 
 /*
  * Lock the upstream bridge and the device, unless the driver is unbound from it:
- * then nothing is locked and the device is not ours.  Never sleeps on the device with the bridge
- * locked: remove() holds the one and tries the other, and a user must not be
- * able to keep it from its reset.
+ * then nothing is locked and the device is not ours.  Never sleeps on the device
+ * with the bridge locked: remove() holds the one and tries the other, and a user
+ * must not be able to keep it from its reset.
  */
 static bool lock_device(struct uiommu_pci *dev)
 {

@@ -103,6 +103,7 @@ static struct uiommu_pci *alloc_dev(struct pci_dev *pdev)
 	dev->gated = UIOMMU_PCI_UNSET;
 	mutex_init(&dev->lock);
 	INIT_LIST_HEAD(&dev->files);
+	mutex_init(&dev->bars_lock);
 	mutex_init(&dev->config_lock);
 	mutex_init(&dev->files_lock);
 	uiommu_pci_irq_prepare(dev);

@@ -7,14 +7,15 @@
  *
  *	device lock of the upstream bridge
  *	device lock of the device; held by the driver core in probe and remove,
- *		and by who opens, closes or resets; never waited for with the bridge's held, as
- *		remove() can only try that one
+ *		and by who opens, closes or resets; never waited for with the
+ *		bridge's held, as remove() can only try that one
  *	dev->srcu, read side; every use of dev->pdev but those under the device
  *		lock; only remove() waits for it
  *	dev->lock
  *	dev->irqs.lock
  *	dev->config_lock; sleeps while a reset blocks config access, so a reset
  *		takes neither it nor anything outside it but the device locks
+ *	dev->bars_lock; also inside mmap_lock
  *	dev->gate; also inside mmap_lock
  *	dev->irqs.intx_lock; also inside the lock of an eventfd
  *	dev->files_lock; inside any of them
@@ -29,11 +30,14 @@
 #include <linux/cdev.h>
 #include <linux/device.h>
 #include <linux/eventfd.h>
+#include <linux/interval_tree.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/poll.h>
+#include <linux/rbtree.h>
+#include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
@@ -144,8 +148,8 @@ struct uiommu_pci_irqs {
 };
 
 /*
- * Page offsets of VMAs name a BAR as file offsets do: BAR number << this plus
- * the offset into it.
+ * Page offsets of VMAs name a BAR as file offsets do: number of the space << this
+ * plus the offset into it.
  */
 #define UIOMMU_PCI_SPACE_SHIFT	40
 
@@ -155,7 +159,10 @@ struct uiommu_pci_irqs {
  * @start: bus address as the CPU sees it
  * @flags: IORESOURCE_MEM or IORESOURCE_IO among others
  * @io: mapped for read() and write() at the first of them, published with
- *	release order
+ *	release order; taken away under dev->gate, as it is not there while
+ *	a page is mapped write-combining
+ * @mapped: struct uiommu_pci_mapping, those that are write-combining in the second;
+ *	protected by dev->bars_lock
  * @claimed: the resource is ours; without that it is as if there were none
  */
 struct uiommu_pci_bar {
@@ -163,7 +170,27 @@ struct uiommu_pci_bar {
 	u64 start;
 	unsigned long flags;
 	void __iomem *io;
+	struct rb_root_cached mapped[2];
 	bool claimed;
+};
+
+/**
+ * struct uiommu_pci_mapping - what a process mapped of a BAR
+ * @ref: one for each VMA; it is shared by those that one was split in or copied to
+ * @file: the file, which the VMAs hold
+ * @bar: number of the BAR
+ * @wc: write-combining
+ * @added: @node is among those that the BAR has; not any more when it is no longer
+ *	the user's
+ * @node: its pages of the BAR
+ */
+struct uiommu_pci_mapping {
+	refcount_t ref;
+	struct uiommu_pci_file *file;
+	unsigned int bar;
+	bool wc;
+	bool added;
+	struct interval_tree_node node;
 };
 
 /**
@@ -209,6 +236,7 @@ struct uiommu_pci_msix_range {
  * @files: struct uiommu_pci_file; changed under @files_lock, too
  * @space: what the device is attached to, or NULL
  * @saved_state: config space as it is between users
+ * @bars_lock: protects what of @bars is mapped by the kernel and by processes
  * @bars: standard BARs and the ROM; set at first open
  * @msix_table: set at first open
  * @msix_pba: the pending bits, likewise
@@ -249,6 +277,7 @@ struct uiommu_pci {
 	struct list_head files;
 	struct uiommu_space *space;
 	struct pci_saved_state *saved_state;
+	struct mutex bars_lock;		/* how BARs are mapped */
 	struct uiommu_pci_bar bars[PCI_ROM_RESOURCE + 1];
 	struct uiommu_pci_msix_range msix_table;
 	struct uiommu_pci_msix_range msix_pba;
@@ -339,8 +368,21 @@ ssize_t uiommu_pci_bar_rw(struct uiommu_pci *dev, unsigned int bar,
 ssize_t uiommu_pci_rom_read(struct uiommu_pci *dev, char __user *buf,
 			    size_t count, u64 pos);
 bool uiommu_pci_bar_mappable(struct uiommu_pci *dev, unsigned int bar);
+bool uiommu_pci_bar_combines(struct uiommu_pci *dev, unsigned int bar);
 int uiommu_pci_bar_mmap(struct uiommu_pci_file *file,
-			struct vm_area_struct *vma, unsigned int bar, u64 pos);
+			struct vm_area_struct *vma, unsigned int bar, bool wc,
+			u64 pos);
+
+/* mapping.c */
+struct uiommu_pci_mapping *
+uiommu_pci_mapping_create(struct uiommu_pci_file *file, unsigned int bar,
+			  bool wc, unsigned long first, unsigned long last);
+void uiommu_pci_mapping_put(struct uiommu_pci_mapping *m);
+void uiommu_pci_bar_unmap(struct uiommu_pci *dev, unsigned int bar);
+void __iomem *uiommu_pci_bar_map_page(struct uiommu_pci *dev, unsigned int bar,
+				      u64 pos);
+void uiommu_pci_bar_unmap_page(struct uiommu_pci *dev, unsigned int bar,
+			       void __iomem *at);
 
 /* config.c */
 int uiommu_pci_config_init(struct uiommu_pci *dev);

@@ -5,9 +5,11 @@
  * Design: original vfio/uiommu, Tom Lyon, Cisco Systems, 2010
  */
 #include <linux/cleanup.h>
+#include <linux/err.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
+#include <linux/refcount.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/uiommu.h>
@@ -83,9 +85,7 @@ void uiommu_pci_release_bars(struct uiommu_pci *dev)
 	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
 		struct uiommu_pci_bar *bar = &dev->bars[i];
 
-		if (bar->io)
-			pci_iounmap(dev->pdev, bar->io);
-		bar->io = NULL;
+		uiommu_pci_bar_unmap(dev, i);
 		if (bar->claimed)
 			pci_release_selected_regions(dev->pdev, BIT(i));
 		bar->claimed = false;
@@ -93,23 +93,6 @@ void uiommu_pci_release_bars(struct uiommu_pci *dev)
 	kvfree(dev->rom);
 	dev->rom = NULL;
 	dev->rom_read = false;
-}
-
-static void __iomem *map_bar(struct uiommu_pci *dev, unsigned int i)
-{
-	struct uiommu_pci_bar *bar = &dev->bars[i];
-	/* Pairs with the release below: the mapping is complete. */
-	void __iomem *io = smp_load_acquire(&bar->io);
-
-	if (io)
-		return io;
-
-	guard(mutex)(&dev->lock);
-	if (!bar->io) {
-		/* Pairs with the acquire above. */
-		smp_store_release(&bar->io, pci_iomap(dev->pdev, i, 0));
-	}
-	return bar->io;
 }
 
 /* Widest access that is aligned, wanted and allowed. */
@@ -158,37 +141,62 @@ static void io_write(void __iomem *addr, unsigned int width, const u8 *raw)
 }
 
 /* One access to a register, or to the closed gate. */
-static int access_bar(struct uiommu_pci *dev, unsigned int i, u64 pos,
-		      unsigned int width, u8 *raw, bool write)
+static int access_gate(struct uiommu_pci *dev, unsigned int i, void __iomem *at,
+		       u64 pos, unsigned int width, u8 *raw, bool write)
 {
 	/* MEMORY in the COMMAND register is not about I/O ports. */
 	unsigned int ignore = dev->bars[i].flags & IORESOURCE_IO ?
 				      UIOMMU_PCI_MEMOFF : 0;
-	void __iomem *io = NULL;
 
-	guard(srcu)(&dev->srcu);
+	lockdep_assert_held_read(&dev->gate);
 
-	if (!uiommu_pci_gone(dev)) {
-		io = map_bar(dev, i);
-		if (!io)
-			return -ENOMEM;
-	}
-
-	guard(rwsem_read)(&dev->gate);
-
-	if (!io || dev->gated & ~ignore) {
-		if (io && dev->gated & UIOMMU_PCI_UNSET)
+	if (dev->gated & ~ignore) {
+		if (dev->gated & UIOMMU_PCI_UNSET && !uiommu_pci_gone(dev))
 			return -EINVAL;
 		if (!write)
 			memset(raw, 0xff, width);
 	} else if (!write) {
-		io_read(io + pos, width, raw);
+		io_read(at, width, raw);
 	} else if (!overlaps(&dev->msix_table, i, pos, pos + width) &&
 		   !overlaps(&dev->msix_pba, i, pos, pos + width)) {
 		/* Both are the kernel's: what is written there is dropped. */
-		io_write(io + pos, width, raw);
+		io_write(at, width, raw);
 	}
 	return 0;
+}
+
+/* The kernel has not mapped the BAR, or may not map all of it. */
+static int access_unmapped(struct uiommu_pci *dev, unsigned int i, u64 pos,
+			   unsigned int width, u8 *raw, bool write)
+{
+	void __iomem *at;
+	int ret;
+
+	guard(mutex)(&dev->bars_lock);
+	at = uiommu_pci_bar_map_page(dev, i, pos);
+	if (IS_ERR(at))
+		return PTR_ERR(at);
+	scoped_guard(rwsem_read, &dev->gate)
+		ret = access_gate(dev, i, at, pos, width, raw, write);
+	uiommu_pci_bar_unmap_page(dev, i, at);
+	return ret;
+}
+
+static int access_bar(struct uiommu_pci *dev, unsigned int i, u64 pos,
+		      unsigned int width, u8 *raw, bool write)
+{
+	void __iomem *io;
+
+	guard(srcu)(&dev->srcu);
+
+	scoped_guard(rwsem_read, &dev->gate) {
+		/* Pairs with the release in uiommu_pci_bar_map_page(). */
+		io = smp_load_acquire(&dev->bars[i].io);
+		if (io || uiommu_pci_gone(dev))
+			return access_gate(dev, i, io + pos, pos, width, raw,
+					   write);
+	}
+	return access_unmapped(dev, i, pos, width, raw, write);
 }
 
 /**
@@ -204,7 +212,8 @@ static int access_bar(struct uiommu_pci *dev, unsigned int i, u64 pos,
  * memory is touched: it can be a mapping of the same BAR.
  *
  * Return: bytes done, up to the end of the BAR; or, when that is none, -EINVAL
- * without such a BAR or before the device is attached, -EFAULT, -ENOMEM.
+ * without such a BAR or before the device is attached, -EBUSY where it is mapped
+ * write-combining, -EFAULT, -ENOMEM.
  */
 ssize_t uiommu_pci_bar_rw(struct uiommu_pci *dev, unsigned int i,
 			  char __user *buf, size_t count, u64 pos, bool write)
@@ -373,6 +382,16 @@ bool uiommu_pci_bar_mappable(struct uiommu_pci *dev, unsigned int i)
 }
 
 /*
+ * PCI Express r5.0 7.5.1.2.1: to read prefetchable memory does nothing else, and
+ * writes to it may be merged.
+ */
+bool uiommu_pci_bar_combines(struct uiommu_pci *dev, unsigned int i)
+{
+	return uiommu_pci_bar_mappable(dev, i) &&
+	       dev->bars[i].flags & IORESOURCE_PREFETCH;
+}
+
+/*
  * The register page while the gate is open, else the file's page of all-ones:
  * nobody gets SIGBUS, and nothing reaches the device.  Under the gate in both
  * cases: whoever turns it zaps afterwards, and so finds what was put in before.
@@ -380,10 +399,9 @@ bool uiommu_pci_bar_mappable(struct uiommu_pci *dev, unsigned int i)
 static vm_fault_t bar_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct uiommu_pci_file *file = vma->vm_private_data;
-	struct uiommu_pci *dev = file->dev;
+	struct uiommu_pci_mapping *m = vma->vm_private_data;
+	struct uiommu_pci *dev = m->file->dev;
 	u64 pos = (u64)vmf->pgoff << PAGE_SHIFT;
-	unsigned int i = pos >> UIOMMU_PCI_SPACE_SHIFT;
 
 	pos &= GENMASK_ULL(UIOMMU_PCI_SPACE_SHIFT - 1, 0);
 
@@ -391,13 +409,28 @@ static vm_fault_t bar_fault(struct vm_fault *vmf)
 
 	if (dev->gated)
 		return vmf_insert_pfn_prot(vma, vmf->address,
-					   page_to_pfn(file->dummy),
+					   page_to_pfn(m->file->dummy),
 					   vm_get_page_prot(vma->vm_flags));
 	return vmf_insert_pfn(vma, vmf->address,
-			      (dev->bars[i].start + pos) >> PAGE_SHIFT);
+			      (dev->bars[m->bar].start + pos) >> PAGE_SHIFT);
+}
+
+/* Copied at fork(), split, or moved */
+static void bar_open(struct vm_area_struct *vma)
+{
+	struct uiommu_pci_mapping *m = vma->vm_private_data;
+
+	refcount_inc(&m->ref);
+}
+
+static void bar_close(struct vm_area_struct *vma)
+{
+	uiommu_pci_mapping_put(vma->vm_private_data);
 }
 
 static const struct vm_operations_struct bar_vm_ops = {
+	.open = bar_open,
+	.close = bar_close,
 	.fault = bar_fault,
 };
 
@@ -417,23 +450,41 @@ static int get_dummy(struct uiommu_pci_file *file)
 	return 0;
 }
 
+/* Is this a part of a BAR that can be mapped in this way? */
+static bool can_mmap(struct uiommu_pci *dev, unsigned int i, bool wc, u64 pos,
+		     u64 len)
+{
+	if (wc ? !uiommu_pci_bar_combines(dev, i) :
+		 !uiommu_pci_bar_mappable(dev, i))
+		return false;
+	if (pos >= dev->bars[i].len || len > dev->bars[i].len - pos ||
+	    pos + len > BIT_ULL(UIOMMU_PCI_SPACE_SHIFT))
+		return false;
+	/* The kernel maps these pages, uncached, when MSI-X is on. */
+	return !overlaps(&dev->msix_table, i, pos, pos + len) ||
+	       (!wc && uiommu_isolated_msi(&dev->pdev->dev));
+}
+
 /**
  * uiommu_pci_bar_mmap - mmap() of a BAR
  * @file: the file
- * @vma: to be filled by faults; its page offset begins with the BAR's number
+ * @vma: to be filled by faults; the lower bits of its page offset are @pos
  * @i: the BAR's number, 0 to 5
+ * @wc: write-combining
  * @pos: offset of the mapping into the BAR
  *
  * Context: mmap_lock held for write.
  * Return: 0; -EINVAL for a private mapping, beyond the BAR, a BAR that cannot
- * be mapped, before the device is attached, or the MSI-X table without isolated
- * interrupts; -ENODEV, -ENOMEM.
+ * be mapped so, before the device is attached, or the MSI-X table without isolated
+ * interrupts; -EBUSY when a page is mapped in the other way; -ENODEV, -ENOMEM.
  */
 int uiommu_pci_bar_mmap(struct uiommu_pci_file *file,
-			struct vm_area_struct *vma, unsigned int i, u64 pos)
+			struct vm_area_struct *vma, unsigned int i, bool wc,
+			u64 pos)
 {
 	struct uiommu_pci *dev = file->dev;
 	u64 len = vma->vm_end - vma->vm_start;
+	struct uiommu_pci_mapping *m;
 
 	i = array_index_nospec(i, PCI_STD_NUM_BARS);
 	/* VM_SHARED is not there when the file was opened for reading only. */
@@ -445,22 +496,21 @@ int uiommu_pci_bar_mmap(struct uiommu_pci_file *file,
 		return -ENODEV;
 	if (READ_ONCE(dev->gated) & UIOMMU_PCI_UNSET)
 		return -EINVAL;
-	if (!uiommu_pci_bar_mappable(dev, i))
-		return -EINVAL;
-	if (pos >= dev->bars[i].len || len > dev->bars[i].len - pos ||
-	    pos + len > BIT_ULL(UIOMMU_PCI_SPACE_SHIFT))
-		return -EINVAL;
-	if (overlaps(&dev->msix_table, i, pos, pos + len) &&
-	    !uiommu_isolated_msi(&dev->pdev->dev))
+	if (!can_mmap(dev, i, wc, pos, len))
 		return -EINVAL;
 
 	if (get_dummy(file))
 		return -ENOMEM;
+	m = uiommu_pci_mapping_create(file, i, wc, pos >> PAGE_SHIFT,
+				      (pos + len - 1) >> PAGE_SHIFT);
+	if (IS_ERR(m))
+		return PTR_ERR(m);
 
 	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
-	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	vma->vm_page_prot = wc ? pgprot_writecombine(vma->vm_page_prot) :
+				 pgprot_noncached(vma->vm_page_prot);
 	vma->vm_page_prot = pgprot_decrypted(vma->vm_page_prot);
-	vma->vm_private_data = file;
+	vma->vm_private_data = m;
 	vma->vm_ops = &bar_vm_ops;
 	return 0;
 }

@@ -5,12 +5,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -425,6 +427,144 @@ TEST_F_TIMEOUT(event, tells_of_a_process_that_exits, TEST_SECONDS)
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(0, status);
 	close(fd);
+}
+
+/*
+ * io_uring, without a library: one request at a time
+ */
+struct ring {
+	int fd;
+	void *rings;
+	size_t len;
+	struct io_uring_sqe *sqe;
+	struct io_uring_params p;
+};
+
+static int ring_open(struct ring *ring)
+{
+	ring->fd = syscall(SYS_io_uring_setup, 2, &ring->p);
+	if (ring->fd < 0)
+		return -errno;
+	ring->len = ring->p.cq_off.cqes +
+		    ring->p.cq_entries * sizeof(struct io_uring_cqe);
+	ring->rings = mmap(NULL, ring->len, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   ring->fd, IORING_OFF_SQ_RING);
+	ring->sqe = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED,
+			 ring->fd, IORING_OFF_SQES);
+	return ring->rings == MAP_FAILED || ring->sqe == MAP_FAILED ?
+		       -ENOMEM : 0;
+}
+
+static void ring_close(struct ring *ring)
+{
+	munmap(ring->rings, ring->len);
+	munmap(ring->sqe, page_size());
+	close(ring->fd);
+}
+
+static int ring_submit(struct ring *ring, const struct io_uring_sqe *sqe)
+{
+	__u32 *tail = ring->rings + ring->p.sq_off.tail;
+	__u32 *array = ring->rings + ring->p.sq_off.array;
+	__u32 at = *tail % ring->p.sq_entries;
+
+	ring->sqe[at] = *sqe;
+	ring->sqe[at].user_data = sqe->opcode;
+	array[at] = at;
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+	return syscall(SYS_io_uring_enter, ring->fd, 1, 0, 0, NULL, 0);
+}
+
+static bool ring_done(struct ring *ring)
+{
+	__u32 *head = ring->rings + ring->p.cq_off.head;
+	__u32 *tail = ring->rings + ring->p.cq_off.tail;
+
+	return *head != __atomic_load_n(tail, __ATOMIC_ACQUIRE);
+}
+
+/* What became of the first request that is done, and which one it was */
+static int ring_wait(struct ring *ring, unsigned int *opcode)
+{
+	__u32 *head = ring->rings + ring->p.cq_off.head;
+	struct io_uring_cqe *cqes = ring->rings + ring->p.cq_off.cqes;
+	int ret;
+
+	while (!ring_done(ring))
+		if (syscall(SYS_io_uring_enter, ring->fd, 0, 1,
+			    IORING_ENTER_GETEVENTS, NULL, 0) < 0)
+			return -errno;
+	ret = cqes[*head % ring->p.cq_entries].res;
+	*opcode = cqes[*head % ring->p.cq_entries].user_data;
+	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+	return ret;
+}
+
+TEST_F_TIMEOUT(event, works_with_io_uring, TEST_SECONDS)
+{
+	struct uiommu_event event = {};
+	struct io_uring_sqe read = {
+		.opcode = IORING_OP_READ,
+		.addr = (unsigned long)&event,
+		.len = sizeof(event),
+		.off = -1,
+	};
+	struct io_uring_sqe poll = {
+		.opcode = IORING_OP_POLL_ADD,
+		.poll32_events = POLLIN,
+	};
+	struct ring ring = {};
+	unsigned int op;
+	void *mem[2];
+	int fd, i, ret;
+
+	ret = ring_open(&ring);
+	if (ret == -ENOSYS || ret == -EPERM)
+		SKIP(return, "no io_uring");
+	ASSERT_EQ(0, ret);
+	fd = event_fd(self->fd, 0, true);
+	ASSERT_LE(0, fd);
+	read.fd = fd;
+	poll.fd = fd;
+	for (i = 0; i < 2; i++) {
+		mem[i] = pages_alloc(1);
+		ASSERT_NE(NULL, mem[i]);
+		ASSERT_EQ(0, dma_map(self->fd, mem[i],
+				     IOVA_A + i * page_size(), page_size(),
+				     0));
+	}
+
+	/* Asked before there is something to read */
+	ASSERT_EQ(1, ring_submit(&ring, &read));
+	sleep_ms(20);
+	EXPECT_FALSE(ring_done(&ring));
+	munmap(mem[0], page_size());
+	EXPECT_EQ(sizeof(event), ring_wait(&ring, &op));
+	EXPECT_EQ(UIOMMU_EVENT_MAPPING_LOST, event.type);
+	EXPECT_EQ(IOVA_A, event.iova);
+
+	/* and after it */
+	ASSERT_EQ(1, ring_submit(&ring, &poll));
+	sleep_ms(20);
+	EXPECT_FALSE(ring_done(&ring));
+	munmap(mem[1], page_size());
+	EXPECT_EQ(POLLIN, ring_wait(&ring, &op) & POLLIN);
+	ASSERT_EQ(1, ring_submit(&ring, &read));
+	EXPECT_EQ(sizeof(event), ring_wait(&ring, &op));
+	EXPECT_EQ(IOVA_A + page_size(), event.iova);
+
+	/* The end of the file, while it is waited for */
+	ASSERT_EQ(1, ring_submit(&ring, &read));
+	ASSERT_EQ(1, ring_submit(&ring, &poll));
+	device_close(&self->dev);
+	for (i = 0; i < 2; i++) {
+		ret = ring_wait(&ring, &op);
+		if (op != IORING_OP_READ)
+			ret = ret & POLLHUP ? 0 : -1;
+		EXPECT_EQ(0, ret);
+	}
+	close(fd);
+	ring_close(&ring);
 }
 
 TEST_HARNESS_MAIN

@@ -6,9 +6,12 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
@@ -19,6 +22,10 @@
 
 /* IORESOURCE_MEM, in a device's "resource" file */
 #define RESOURCE_MEMORY	0x200
+#define RESOURCE_PREFETCH	0x2000
+
+/* x86 says here how memory that is no RAM is cached. */
+#define MEMTYPES	"/sys/kernel/debug/x86/pat_memtype_list"
 
 static void expect_quiet(struct __test_metadata *_metadata, struct log *log)
 {
@@ -101,13 +108,17 @@ static void expect_regions(struct __test_metadata *_metadata, const char *bdf)
 			want = UIOMMU_REGION_READ;
 		if (!size)
 			want = 0;
-		EXPECT_EQ(want, info.out_flags & ~UIOMMU_REGION_MMAP);
+		EXPECT_EQ(want, info.out_flags & ~(UIOMMU_REGION_MMAP |
+						   UIOMMU_REGION_WC));
 		/* Memory can be mapped, I/O ports and the ROM cannot. */
 		memory = i < VFIO_PCI_ROM_RESOURCE && flags & RESOURCE_MEMORY;
 		if (!memory || !size)
 			EXPECT_EQ(0, info.out_flags & UIOMMU_REGION_MMAP);
 		if (memory && size >= page_size())
 			EXPECT_NE(0, info.out_flags & UIOMMU_REGION_MMAP);
+		EXPECT_EQ(info.out_flags & UIOMMU_REGION_MMAP &&
+			  flags & RESOURCE_PREFETCH,
+			  !!(info.out_flags & UIOMMU_REGION_WC));
 	}
 	device_close(&dev);
 	log_close(&dev.log);
@@ -144,6 +155,7 @@ TEST_F_TIMEOUT(region, config_info, TEST_SECONDS)
 /* Spaces that are none */
 TEST_F_TIMEOUT(region, unknown_spaces, TEST_SECONDS)
 {
+	/* 8 to 13 are for mmap() alone. */
 	static const unsigned int none[] = {
 		7, 8, 13, 14, 16, 17, 255, 0x7fffff,
 	};
@@ -160,6 +172,9 @@ TEST_F_TIMEOUT(region, unknown_spaces, TEST_SECONDS)
 					      4));
 		EXPECT_EQ(-EINVAL, space_write(self->dev.fd, none[i], 0, &val,
 					       4));
+		if (none[i] >= VFIO_PCI_WC_RESOURCE(0) &&
+		    none[i] <= VFIO_PCI_WC_RESOURCE(5))
+			continue;
 		EXPECT_EQ(NULL, space_mmap(self->dev.fd, none[i], 0,
 					   page_size()));
 		EXPECT_EQ(EINVAL, errno);
@@ -683,6 +698,279 @@ TEST_F_TIMEOUT(memory_bar, whole_bar_mapped, TEST_SECONDS)
 	EXPECT_EQ(UINT64_MAX, get_once(bar));
 	EXPECT_EQ(UINT64_MAX, get_once(bar + len / 8 - 1));
 	munmap(bar, len);
+}
+
+/* Where a BAR is, 0 when this cannot be known */
+static unsigned long long bar_start(const char *bdf, unsigned int bar)
+{
+	unsigned long long first = 0;
+	char text[4096], *line = text;
+
+	if (pci_attr_read(bdf, "resource", text, sizeof(text)) <= 0)
+		return 0;
+	while (line && bar--) {
+		line = strchr(line, '\n');
+		line += !!line;
+	}
+	if (line)
+		sscanf(line, "%llx", &first);
+	return first;
+}
+
+/* How many times is a page known as write-combining? -1 when nobody says */
+static int combining(const char *bdf, unsigned int bar, __u64 pos)
+{
+	unsigned long long first, end, at = bar_start(bdf, bar) + pos;
+	char line[256];
+	int num = 0;
+	FILE *f;
+
+	f = fopen(MEMTYPES, "r");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "PAT: [mem %llx-%llx]", &first, &end) == 2 &&
+		    first <= at && at < end && strstr(line, "write-combining"))
+			num++;
+	fclose(f);
+	return num;
+}
+
+#define EXPECT_COMBINING(n, dev, pos) do {				\
+	int _num = combining((dev)->bdf, 2, pos);			\
+									\
+	if (_num >= 0)							\
+		EXPECT_EQ(n, _num);					\
+} while (0)
+
+TEST_F_TIMEOUT(memory_bar, write_combining, TEST_SECONDS)
+{
+	const size_t len = 4 * page_size();
+	const __u64 pos = 8 * page_size();
+	__u64 *wc, *uc, val;
+	size_t i;
+
+	/* The kernel maps all of it for read() and write(), until it may not. */
+	val = 0x1122334455667788ULL;
+	EXPECT_EQ(8, space_write(self->dev.fd, 2, pos, &val, 8));
+	wc = space_mmap(self->dev.fd, VFIO_PCI_WC_RESOURCE(2), pos, len);
+	ASSERT_NE(NULL, wc);
+	EXPECT_EQ(val, get_once(wc));
+	EXPECT_COMBINING(1, &self->dev, pos);
+	EXPECT_COMBINING(1, &self->dev, pos + len - 1);
+	EXPECT_COMBINING(0, &self->dev, pos - 1);
+	EXPECT_COMBINING(0, &self->dev, pos + len);
+	for (i = 0; i < len / 8; i++)
+		set_once(wc + i, i ^ 0x5a5a);
+
+	/* Other pages are read and written as ever. */
+	val = 99;
+	EXPECT_EQ(8, space_write(self->dev.fd, 2, pos + len, &val, 8));
+	EXPECT_EQ(8, space_write(self->dev.fd, 2, pos - 8, &val, 8));
+	val = 0;
+	EXPECT_EQ(8, space_read(self->dev.fd, 2, pos + len, &val, 8));
+	EXPECT_EQ(99, val);
+	val = 0;
+	EXPECT_EQ(8, space_read(self->dev.fd, 2, pos - 8, &val, 8));
+	EXPECT_EQ(99, val);
+
+	munmap(wc, len);
+	EXPECT_COMBINING(0, &self->dev, pos);
+	uc = space_mmap(self->dev.fd, 2, pos, len);
+	ASSERT_NE(NULL, uc);
+	for (i = 0; i < len / 8; i++)
+		if (get_once(uc + i) != (i ^ 0x5a5a))
+			break;
+	EXPECT_EQ(len / 8, i);
+	EXPECT_EQ(8, space_read(self->dev.fd, 2, pos, &val, 8));
+	EXPECT_EQ(0x5a5a, val);
+	munmap(uc, len);
+}
+
+/* A page is never mapped in both ways. */
+TEST_F_TIMEOUT(memory_bar, one_way_at_a_time, TEST_SECONDS)
+{
+	const __u64 page = page_size(), pos = 8 * page;
+	const unsigned int wc = VFIO_PCI_WC_RESOURCE(2);
+	char *a, *b, *c, buf[16] = "";
+	int fd = self->dev.fd;
+
+	a = space_mmap(fd, wc, pos, 2 * page);
+	ASSERT_NE(NULL, a);
+	EXPECT_EQ(NULL, space_mmap(fd, 2, pos + page, page));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(NULL, space_mmap(fd, 2, pos - page, 4 * page));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(-EBUSY, space_read(fd, 2, pos, buf, 4));
+	EXPECT_EQ(-EBUSY, space_write(fd, 2, pos + 2 * page - 1, buf, 1));
+	/* Up to there */
+	EXPECT_EQ(8, space_read(fd, 2, pos - 8, buf, 16));
+	/* In the same way, and beside it */
+	b = space_mmap(fd, wc, pos + page, 2 * page);
+	ASSERT_NE(NULL, b);
+	c = space_mmap(fd, 2, pos - page, page);
+	ASSERT_NE(NULL, c);
+	EXPECT_EQ(NULL, space_mmap(fd, wc, pos - page, page));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_COMBINING(2, &self->dev, pos + page);
+	set_once(a + page, 17);
+	EXPECT_EQ(17, get_once(b));
+	munmap(a, 2 * page);
+	EXPECT_COMBINING(1, &self->dev, pos + page);
+	EXPECT_EQ(-EBUSY, space_read(fd, 2, pos + page, buf, 4));
+	EXPECT_EQ(4, space_read(fd, 2, pos, buf, 4));
+	munmap(b, 2 * page);
+	munmap(c, page);
+	a = space_mmap(fd, wc, pos - page, 2 * page);
+	EXPECT_NE(NULL, a);
+	munmap(a, 2 * page);
+	EXPECT_EQ(4, space_read(fd, 2, pos, buf, 4));
+}
+
+/* Split, moved, and copied by fork(): until the last part of it goes */
+TEST_F_TIMEOUT(memory_bar, combining_as_long_as_it_is_mapped, TEST_SECONDS)
+{
+	const __u64 page = page_size(), pos = 16 * page;
+	const unsigned int wc = VFIO_PCI_WC_RESOURCE(2);
+	int fd = self->dev.fd, status;
+	char *a, *b;
+	pid_t pid;
+
+	a = space_mmap(fd, wc, pos, 4 * page);
+	ASSERT_NE(NULL, a);
+	EXPECT_EQ(0, munmap(a + page, page));
+	EXPECT_EQ(NULL, space_mmap(fd, 2, pos + page, page));
+	EXPECT_EQ(EBUSY, errno);
+	pid = fork();
+	if (!pid) {
+		set_once(a, 23);
+		pause();
+	}
+	ASSERT_LT(0, pid);
+	b = mremap(a, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, a + page);
+	EXPECT_EQ(a + page, b);
+	while (get_once(b) != 23)
+		sleep_ms(1);
+	EXPECT_EQ(0, munmap(a + page, 3 * page));
+	EXPECT_COMBINING(1, &self->dev, pos);
+	EXPECT_EQ(NULL, space_mmap(fd, 2, pos, page));
+	kill(pid, SIGKILL);
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_COMBINING(0, &self->dev, pos);
+	a = space_mmap(fd, 2, pos, 4 * page);
+	EXPECT_NE(NULL, a);
+	EXPECT_EQ(23, get_once(a));
+	munmap(a, 4 * page);
+}
+
+/* Behind a closed gate, and when the driver has to go */
+TEST_F_TIMEOUT(memory_bar, combining_and_the_gate, TEST_SECONDS)
+{
+	const __u64 page = page_size(), pos = 16 * page;
+	__u64 *wc;
+
+	wc = space_mmap(self->dev.fd, VFIO_PCI_WC_RESOURCE(2), pos, page);
+	ASSERT_NE(NULL, wc);
+	set_once(wc, 31);
+	ASSERT_EQ(0, domain_unset(self->dev.fd));
+	EXPECT_EQ(UINT64_MAX, get_once(wc));
+	EXPECT_EQ(NULL, space_mmap(self->dev.fd, VFIO_PCI_WC_RESOURCE(2),
+				   pos + page, page));
+	EXPECT_EQ(EINVAL, errno);
+	ASSERT_EQ(0, domain_set(self->dev.fd, self->dev.space));
+	EXPECT_EQ(31, get_once(wc));
+	if (geteuid())
+		SKIP(return, "to unbind needs root");
+	ASSERT_EQ(0, pci_unbind(self->dev.bdf));
+	EXPECT_EQ(UINT64_MAX, get_once(wc));
+	EXPECT_COMBINING(0, &self->dev, pos);
+	ASSERT_EQ(0, pci_bind(self->dev.bdf));
+	device_close(&self->dev);
+	log_close(&self->dev.log);
+	ASSERT_EQ(0, device_open(&self->dev, self->dev.bdf));
+	ASSERT_EQ(0, device_attach(&self->dev));
+	/* The old mapping says nothing of the new device. */
+	EXPECT_NE(NULL, space_mmap(self->dev.fd, 2, pos, page));
+	EXPECT_EQ(UINT64_MAX, get_once(wc));
+	munmap(wc, page);
+}
+
+static void *map_both_ways(void *arg)
+{
+	unsigned int space = __atomic_fetch_add((int *)arg, 1, __ATOMIC_RELAXED) & 1 ? 2 : VFIO_PCI_WC_RESOURCE(2);
+	int fd = ((int *)arg)[1], i;
+	char *mem, buf[8];
+	long done = 0;
+
+	for (i = 0; i < 2000; i++) {
+		mem = space_mmap(fd, space, (i % 3) * page_size(),
+				 2 * page_size());
+		if (mem) {
+			done += get_once(mem) != get_once(mem + 1) || 1;
+			munmap(mem, 2 * page_size());
+		}
+		space_read(fd, 2, page_size(), buf, sizeof(buf));
+	}
+	return (void *)done;
+}
+
+/* Many threads, in both ways: what is mapped last is as it should be. */
+TEST_F_TIMEOUT(memory_bar, both_ways_at_once, TEST_SECONDS)
+{
+	int arg[2] = { 0, self->dev.fd };
+	pthread_t threads[4];
+	void *done;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(threads); i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, map_both_ways,
+					    arg));
+	for (i = 0; i < ARRAY_SIZE(threads); i++) {
+		pthread_join(threads[i], &done);
+		EXPECT_LT(0, (long)done);
+	}
+	EXPECT_COMBINING(0, &self->dev, page_size());
+}
+
+/* Where reads have effects, or where the kernel looks, too */
+TEST_F_TIMEOUT(region, combining_is_for_prefetchable_memory, TEST_SECONDS)
+{
+	static const char *const names[] = {
+		"UIOMMU_EDU", "UIOMMU_NVME", "UIOMMU_VF", "UIOMMU_TESTDEV",
+	};
+	struct uiommu_region_info info;
+	unsigned int i, bar, cap, table;
+	struct device dev;
+	void *mem;
+
+	device_close(&self->dev);
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!getenv(names[i]))
+			continue;
+		ASSERT_EQ(0, device_open(&dev, getenv(names[i])));
+		ASSERT_EQ(0, device_attach(&dev));
+		cap = config_cap(dev.fd, PCI_CAP_ID_MSIX);
+		table = cap ? config_read(dev.fd, cap + PCI_MSIX_TABLE, 4) : 7;
+		for (bar = 0; bar < 6; bar++) {
+			bool wc;
+
+			ASSERT_EQ(0, region_info(dev.fd, bar, &info));
+			wc = info.out_flags & UIOMMU_REGION_WC &&
+			     ((table & PCI_MSIX_TABLE_BIR) != bar ||
+			      table >= page_size());
+			mem = space_mmap(dev.fd, VFIO_PCI_WC_RESOURCE(bar), 0,
+					 page_size());
+			if (!mem)
+				EXPECT_EQ(EINVAL, errno);
+			EXPECT_EQ(wc, !!mem) {
+				TH_LOG("%s BAR %u", names[i], bar);
+			}
+			if (mem)
+				munmap(mem, page_size());
+		}
+		device_close(&dev);
+		log_close(&dev.log);
+	}
 }
 
 /*

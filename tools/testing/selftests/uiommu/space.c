@@ -701,6 +701,9 @@ FIXTURE(group)
 
 FIXTURE_SETUP(group)
 {
+	struct uiommu_device_info info;
+	int fds[2];
+
 	self->dev.fd = -1;
 	self->dev.space = -1;
 	self->sibling = self->dev;
@@ -708,6 +711,13 @@ FIXTURE_SETUP(group)
 		SKIP(return, "no two devices in one group");
 	ASSERT_EQ(0, device_open(&self->dev, getenv("UIOMMU_SIBLING1")));
 	ASSERT_EQ(0, device_open(&self->sibling, getenv("UIOMMU_SIBLING2")));
+	ASSERT_EQ(0, device_info(self->dev.fd, &info));
+	if (info.out_flags & UIOMMU_DEVICE_RESET)
+		return;
+	/* Functions of one slot are attached after a reset of all of them. */
+	fds[0] = self->dev.fd;
+	fds[1] = self->sibling.fd;
+	ASSERT_EQ(0, device_reset_set(self->dev.fd, fds, 2));
 }
 
 FIXTURE_TEARDOWN(group)
