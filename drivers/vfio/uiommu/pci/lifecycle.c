@@ -191,8 +191,10 @@ static int first_open(struct uiommu_pci *dev)
 	ret = reset_locked(dev);
 	/* A method that the core knows can turn out to be one for all functions. */
 	dev->set_only = ret == -ENOTTY && dev->has_set_reset;
-	if (ret && !dev->set_only)
+	if (ret && !dev->set_only) {
+		ret = uiommu_pci_reset_errno(ret);
 		goto err_disable;
+	}
 
 	ret = pci_save_state(pdev);
 	if (ret)
@@ -202,7 +204,9 @@ static int first_open(struct uiommu_pci *dev)
 	if (!dev->saved_state)
 		goto err_disable;
 
-	uiommu_pci_claim_bars(dev);
+	ret = uiommu_pci_claim_bars(dev);
+	if (ret)
+		goto err_bars;
 	ret = uiommu_pci_config_init(dev);
 	if (ret)
 		goto err_bars;
@@ -238,7 +242,7 @@ static void set_opens(struct uiommu_pci *dev, unsigned int opens)
  *
  * Context: may sleep; takes the device lock.
  * Return: 0; -ENODEV when it is gone; -EBUSY or -EPERM when its group is in use
- * by another driver; what the reset says.
+ * by another driver; -EIO when the reset fails.
  */
 int uiommu_pci_open(struct uiommu_pci *dev)
 {
@@ -271,10 +275,14 @@ static void shut_down(struct uiommu_pci *dev, bool can_reset)
 	struct pci_dev *pdev = dev->pdev;
 	struct uiommu_space *space;
 	bool known = false;
+	unsigned int i;
 
 	device_lock_assert(&pdev->dev);
 
 	uiommu_pci_gate_close(dev, UIOMMU_PCI_UNSET);
+	/* A reset can map BARs, and must find them as if nobody had. */
+	for (i = 0; i < PCI_STD_NUM_BARS; i++)
+		uiommu_pci_bar_unmap(dev, i);
 	stop_dma(dev);
 	dev->was_master = false;
 	if (can_reset && !pci_dev_is_disconnected(pdev))
@@ -416,8 +424,8 @@ static int start_reset(struct uiommu_pci *dev)
  *
  * Context: may sleep; takes the device lock, so hold nothing.
  * Return: 0; -ENODEV when it is gone; -EINVAL before it is attached; -EBUSY
- * while a bus error is handled; -EOPNOTSUPP when nothing resets it alone; what the
- * reset says.
+ * while a bus error is handled; -EOPNOTSUPP when nothing resets it alone; -EIO
+ * when the reset fails.
  */
 int uiommu_pci_reset(struct uiommu_pci_file *file)
 {
@@ -430,7 +438,7 @@ int uiommu_pci_reset(struct uiommu_pci_file *file)
 	scoped_guard(mutex, &dev->lock)
 		ret = start_reset(dev);
 	if (!ret) {
-		ret = reset_locked(dev);
+		ret = uiommu_pci_reset_errno(reset_locked(dev));
 		if (!ret)
 			uiommu_pci_config_reset(dev);
 		event.flags = reset_flags(dev);
@@ -493,6 +501,32 @@ int uiommu_pci_was_reset(struct uiommu_pci *dev, unsigned long resets)
 	}
 	unlock_device(dev);
 	return ret;
+}
+
+/**
+ * uiommu_pci_reset_failed - the device was to be reset together with others
+ * @dev: the device
+ * @resets: what @dev->num_resets is when that was begun, and was the last one
+ *
+ * Nobody knows how far it came: the device is out of reach until one succeeds.
+ *
+ * Context: may sleep; takes the device lock, so hold nothing.
+ */
+void uiommu_pci_reset_failed(struct uiommu_pci *dev, unsigned long resets)
+{
+	struct uiommu_event event = { .type = UIOMMU_EVENT_RESET };
+
+	if (!lock_device(dev))
+		return;
+	if (dev->num_resets == resets && !dev->reset_failed) {
+		dev->reset_failed = true;
+		pci_cfg_access_lock(dev->pdev);
+		uiommu_pci_gate_close(dev, UIOMMU_PCI_RESET);
+		pci_cfg_access_unlock(dev->pdev);
+		event.flags = reset_flags(dev);
+		uiommu_pci_tell(dev, &event, NULL);
+	}
+	unlock_device(dev);
 }
 
 /**

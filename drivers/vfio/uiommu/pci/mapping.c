@@ -18,6 +18,12 @@
 
 #include "private.h"
 
+/*
+ * Mappings of a BAR that can be write-combining at once: x86 keeps the types of
+ * memory in one tree for all of the machine, and searches it under a spinlock.
+ */
+#define MAX_COMBINED	4096
+
 static struct uiommu_pci_bar *bar_of(const struct uiommu_pci_mapping *m)
 {
 	return &m->file->dev->bars[m->bar];
@@ -37,6 +43,7 @@ static void add(struct uiommu_pci_mapping *m)
 {
 	interval_tree_insert(&m->node, &bar_of(m)->mapped[m->wc]);
 	m->added = true;
+	bar_of(m)->num_combined += m->wc;
 }
 
 static void drop(struct uiommu_pci_mapping *m)
@@ -47,6 +54,7 @@ static void drop(struct uiommu_pci_mapping *m)
 		return;
 	interval_tree_remove(&m->node, &bar_of(m)->mapped[m->wc]);
 	m->added = false;
+	bar_of(m)->num_combined -= m->wc;
 	if (m->wc)
 		arch_io_free_memtype_wc(mapping_start(m), mapping_size(m));
 }
@@ -58,18 +66,19 @@ static void unmap_bar(struct uiommu_pci *dev, struct uiommu_pci_bar *bar)
 
 	lockdep_assert_held(&dev->bars_lock);
 
-	scoped_guard(rwsem_write, &dev->gate) {
-		io = bar->io;
+	io = bar->io;
+	if (!io)
+		return;
+	scoped_guard(rwsem_write, &dev->gate)
 		bar->io = NULL;
-	}
-	if (io)
-		pci_iounmap(dev->pdev, io);
+	pci_iounmap(dev->pdev, io);
 }
 
 static int reserve(struct uiommu_pci_mapping *m)
 {
 	struct uiommu_pci *dev = m->file->dev;
 	struct uiommu_pci_bar *bar = bar_of(m);
+	int ret;
 
 	guard(mutex)(&dev->bars_lock);
 
@@ -77,11 +86,14 @@ static int reserve(struct uiommu_pci_mapping *m)
 				     m->node.last))
 		return -EBUSY;
 	if (m->wc) {
+		if (bar->num_combined == MAX_COMBINED)
+			return -ENOMEM;
 		unmap_bar(dev, bar);
-		/* Others, too, can have mapped it in a way of their own. */
-		if (arch_io_reserve_memtype_wc(mapping_start(m),
-					       mapping_size(m)))
-			return -EBUSY;
+		/* As others have mapped it uncached, so is it here, too. */
+		ret = arch_io_reserve_memtype_wc(mapping_start(m),
+						 mapping_size(m));
+		if (ret)
+			return ret == -ENOMEM ? ret : -EBUSY;
 	}
 	add(m);
 	return 0;
@@ -97,7 +109,7 @@ static int reserve(struct uiommu_pci_mapping *m)
  *
  * Context: dev->srcu held for read and nothing inside it; mmap_lock held.
  * Return: the mapping, with one reference; an ERR_PTR(): -EBUSY when one of the
- * pages is mapped in the other way, -ENOMEM.
+ * pages is mapped in the other way, -ENOMEM, also with too many mappings.
  */
 struct uiommu_pci_mapping *
 uiommu_pci_mapping_create(struct uiommu_pci_file *file, unsigned int bar,
@@ -144,6 +156,8 @@ void uiommu_pci_mapping_put(struct uiommu_pci_mapping *m)
  *
  * VMAs can outlive that, with pages of all-ones: what the pages of the BAR are
  * cached like is then for its next user to say.
+ *
+ * Context: may sleep; may be called again.
  */
 void uiommu_pci_bar_unmap(struct uiommu_pci *dev, unsigned int i)
 {
@@ -154,11 +168,14 @@ void uiommu_pci_bar_unmap(struct uiommu_pci *dev, unsigned int i)
 	guard(mutex)(&dev->bars_lock);
 
 	unmap_bar(dev, bar);
-	for (wc = 0; wc < ARRAY_SIZE(bar->mapped); wc++)
+	for (wc = 0; wc < ARRAY_SIZE(bar->mapped); wc++) {
 		while ((node = interval_tree_iter_first(&bar->mapped[wc], 0,
-							ULONG_MAX)))
+							ULONG_MAX))) {
 			drop(container_of(node, struct uiommu_pci_mapping,
 					  node));
+			cond_resched();
+		}
+	}
 }
 
 /**

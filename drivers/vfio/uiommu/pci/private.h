@@ -163,6 +163,7 @@ struct uiommu_pci_irqs {
  *	a page is mapped write-combining
  * @mapped: struct uiommu_pci_mapping, those that are write-combining in the second;
  *	protected by dev->bars_lock
+ * @num_combined: those in the second
  * @claimed: the resource is ours; without that it is as if there were none
  */
 struct uiommu_pci_bar {
@@ -171,6 +172,7 @@ struct uiommu_pci_bar {
 	unsigned long flags;
 	void __iomem *io;
 	struct rb_root_cached mapped[2];
+	unsigned int num_combined;
 	bool claimed;
 };
 
@@ -340,6 +342,23 @@ extern const struct attribute_group *uiommu_pci_dev_groups[];
 int uiommu_pci_sysfs_add(struct uiommu_pci *dev);
 void uiommu_pci_sysfs_remove(struct uiommu_pci *dev);
 
+/*
+ * What the PCI core says of a reset, for user space: -ENOTTY, which a link that does
+ * not come up gives, too, would be a request that does not exist.
+ */
+static inline int uiommu_pci_reset_errno(int err)
+{
+	switch (err) {
+	case 0:
+	case -EAGAIN:
+	case -ENODEV:
+	case -ENOMEM:
+		return err;
+	default:
+		return -EIO;
+	}
+}
+
 /* lifecycle.c */
 int uiommu_pci_open(struct uiommu_pci *dev);
 void uiommu_pci_close(struct uiommu_pci *dev);
@@ -348,6 +367,7 @@ int uiommu_pci_reset(struct uiommu_pci_file *file);
 int uiommu_pci_attach(struct uiommu_pci *dev, struct uiommu_space *space);
 int uiommu_pci_detach(struct uiommu_pci *dev);
 int uiommu_pci_was_reset(struct uiommu_pci *dev, unsigned long resets);
+void uiommu_pci_reset_failed(struct uiommu_pci *dev, unsigned long resets);
 void uiommu_pci_gate_close(struct uiommu_pci *dev, enum uiommu_pci_gate why);
 void uiommu_pci_gate_open(struct uiommu_pci *dev, enum uiommu_pci_gate why);
 extern const struct pci_error_handlers uiommu_pci_err_handlers;
@@ -361,7 +381,7 @@ void uiommu_pci_file_add(struct uiommu_pci_file *file);
 void uiommu_pci_file_remove(struct uiommu_pci_file *file);
 
 /* region.c */
-void uiommu_pci_claim_bars(struct uiommu_pci *dev);
+int uiommu_pci_claim_bars(struct uiommu_pci *dev);
 void uiommu_pci_release_bars(struct uiommu_pci *dev);
 ssize_t uiommu_pci_bar_rw(struct uiommu_pci *dev, unsigned int bar,
 			  char __user *buf, size_t count, u64 pos, bool write);

@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/refcount.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/uiommu.h>
@@ -51,8 +52,10 @@ static bool overlaps(const struct uiommu_pci_msix_range *range,
 /*
  * Take the BARs for the user, at first open.  One that another driver holds, or
  * that has no address, is as good as absent.
+ *
+ * Return: 0; -ENOMEM, then some are taken.
  */
-void uiommu_pci_claim_bars(struct uiommu_pci *dev)
+int uiommu_pci_claim_bars(struct uiommu_pci *dev)
 {
 	struct pci_dev *pdev = dev->pdev;
 	unsigned int i;
@@ -66,8 +69,12 @@ void uiommu_pci_claim_bars(struct uiommu_pci *dev)
 		    !(res->flags & (IORESOURCE_MEM | IORESOURCE_IO)))
 			continue;
 		if (i != PCI_ROM_RESOURCE) {
-			if (pci_request_selected_regions(pdev, BIT(i), "vfio"))
+			if (pci_request_selected_regions(pdev, BIT(i), "vfio")) {
+				/* When nobody holds it there was no memory. */
+				if (res->parent && !READ_ONCE(res->child))
+					return -ENOMEM;
 				continue;
+			}
 			bar->claimed = true;
 		}
 		bar->len = resource_size(res);
@@ -75,6 +82,7 @@ void uiommu_pci_claim_bars(struct uiommu_pci *dev)
 		bar->flags = res->flags;
 	}
 	find_msix(dev);
+	return 0;
 }
 
 /* Nobody uses them: the last file is closed or the device is leaving. */
@@ -213,7 +221,7 @@ static int access_bar(struct uiommu_pci *dev, unsigned int i, u64 pos,
  *
  * Return: bytes done, up to the end of the BAR; or, when that is none, -EINVAL
  * without such a BAR or before the device is attached, -EBUSY where it is mapped
- * write-combining, -EFAULT, -ENOMEM.
+ * write-combining, -EINTR when killed, -EFAULT, -ENOMEM.
  */
 ssize_t uiommu_pci_bar_rw(struct uiommu_pci *dev, unsigned int i,
 			  char __user *buf, size_t count, u64 pos, bool write)
@@ -235,6 +243,10 @@ ssize_t uiommu_pci_bar_rw(struct uiommu_pci *dev, unsigned int i,
 		unsigned int width = access_width(pos + done, count - done,
 						  is_io);
 
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
 		if (write && copy_from_user(raw, buf + done, width)) {
 			ret = -EFAULT;
 			break;
@@ -304,15 +316,17 @@ static int load_rom(struct uiommu_pci *dev)
 
 	if (!READ_ONCE(dev->gated)) {
 		rom = pci_map_rom(dev->pdev, &size);
-		if (rom && size) {
+		if (rom) {
 			ret = copy_rom(dev, rom, size);
+			pci_unmap_rom(dev->pdev, rom);
+		} else if (size) {
+			/* It has a size when it only could not be mapped. */
+			ret = -ENOMEM;
 		} else {
 			dev->rom_size = 0;
 			dev->rom_read = true;
 			ret = 0;
 		}
-		if (rom)
-			pci_unmap_rom(dev->pdev, rom);
 	}
 	pci_cfg_access_unlock(dev->pdev);
 	return ret;
@@ -371,14 +385,18 @@ ssize_t uiommu_pci_rom_read(struct uiommu_pci *dev, char __user *buf,
 	return done ?: -EFAULT;
 }
 
-/* Whole pages of memory, so that a mapping reaches nothing else. */
+/*
+ * Whole pages of memory, so that a mapping reaches nothing else.  mmap() of a
+ * character device takes offsets up to ULONG_MAX.
+ */
 bool uiommu_pci_bar_mappable(struct uiommu_pci *dev, unsigned int i)
 {
 	const struct uiommu_pci_bar *bar = &dev->bars[i];
 
 	return bar->claimed && bar->flags & IORESOURCE_MEM &&
 	       PAGE_ALIGNED(bar->start) && PAGE_ALIGNED(bar->len) &&
-	       !dev->pdev->non_mappable_bars;
+	       !dev->pdev->non_mappable_bars &&
+	       (IS_ENABLED(CONFIG_64BIT) || !i);
 }
 
 /*
@@ -387,7 +405,7 @@ bool uiommu_pci_bar_mappable(struct uiommu_pci *dev, unsigned int i)
  */
 bool uiommu_pci_bar_combines(struct uiommu_pci *dev, unsigned int i)
 {
-	return uiommu_pci_bar_mappable(dev, i) &&
+	return IS_ENABLED(CONFIG_64BIT) && uiommu_pci_bar_mappable(dev, i) &&
 	       dev->bars[i].flags & IORESOURCE_PREFETCH;
 }
 

@@ -115,6 +115,8 @@ static int try_reset(struct reach *reach, unsigned long *resets)
 	struct uiommu_pci *dev;
 	unsigned int i;
 
+	for (i = 0; i < reach->num; i++)
+		resets[i] = READ_ONCE(reach->dev[i]->num_resets);
 	for (i = 0; i < reach->num; i++) {
 		dev = reach->dev[i];
 		if (uiommu_pci_gone(dev))
@@ -122,10 +124,9 @@ static int try_reset(struct reach *reach, unsigned long *resets)
 		if (READ_ONCE(dev->gated) &
 		    (UIOMMU_PCI_ERROR | UIOMMU_PCI_SLEEP))
 			return -EBUSY;
-		resets[i] = READ_ONCE(dev->num_resets);
 	}
 	/* Only tries for the locks of the devices. */
-	return pci_reset_bus(reach->dev[0]->pdev);
+	return uiommu_pci_reset_errno(pci_reset_bus(reach->dev[0]->pdev));
 }
 
 /**
@@ -139,7 +140,7 @@ static int try_reset(struct reach *reach, unsigned long *resets)
  * Return: 0; -ENODEV when one is gone; -EPERM when a device that is none of them
  * would be reset, too; -EINVAL when one would not; -EOPNOTSUPP when this is not
  * possible here; -EBUSY while a bus error is handled or others have them locked;
- * what the reset says.
+ * -EIO when the reset fails.
  */
 int uiommu_pci_reset_set(struct uiommu_pci *const *dev, unsigned int num)
 {
@@ -174,7 +175,14 @@ int uiommu_pci_reset_set(struct uiommu_pci *const *dev, unsigned int num)
 	} while (ret == -EAGAIN && ++tries < RETRIES &&
 		 !fatal_signal_pending(current));
 
-	for (i = 0; !ret && i < num; i++) {
+	if (ret == -EIO) {
+		for (i = 0; i < num; i++)
+			uiommu_pci_reset_failed(dev[i], resets[i] + 1);
+		return ret;
+	}
+	if (ret)
+		return ret == -EAGAIN ? -EBUSY : ret;
+	for (i = 0; i < num; i++) {
 		err = uiommu_pci_was_reset(dev[i], resets[i] + 1);
 		ret = ret ?: err;
 	}

@@ -307,4 +307,42 @@ TEST_F_TIMEOUT(pair, resets_meet_unbind, TEST_SECONDS)
 	EXPECT_LT(0, r[0].done + r[1].done);
 }
 
+/*
+ * Behind QEMU's ports the link of some devices does not come up after a reset of
+ * the bus, as the core sees it: the device is out of reach then.
+ */
+TEST(failed_reset)
+{
+	const char *bdf = getenv("UIOMMU_NVME");
+	struct device dev;
+	__u32 val = 0;
+	int ret;
+
+	if (!bdf)
+		SKIP(return, "no NVMe device");
+	ASSERT_EQ(0, device_open(&dev, bdf));
+	ASSERT_EQ(0, device_attach(&dev));
+	ASSERT_EQ(0, device_map_bar(&dev, 0));
+	ret = device_reset_set(dev.fd, &dev.fd, 1);
+	if (!ret || ret == -EOPNOTSUPP) {
+		device_close(&dev);
+		log_close(&dev.log);
+		SKIP(return, "it does not fail");
+	}
+	EXPECT_EQ(-EIO, ret);
+	EXPECT_EQ(UINT32_MAX, reg_read(&dev, 0));
+	EXPECT_EQ(4, space_read(dev.fd, 0, 0, &val, 4));
+	EXPECT_EQ(UINT32_MAX, val);
+	EXPECT_EQ(-EBUSY, space_read(dev.fd, VFIO_PCI_CONFIG_RESOURCE, 0, &val,
+				     4));
+	EXPECT_EQ(-EBUSY, domain_unset(dev.fd));
+	EXPECT_EQ(0, device_reset(dev.fd));
+	EXPECT_NE(UINT32_MAX, reg_read(&dev, 0));
+	EXPECT_EQ(0, domain_unset(dev.fd));
+	device_close(&dev);
+	log_read(&dev.log);
+	EXPECT_EQ(0, dev.log.splats + dev.log.faults);
+	log_close(&dev.log);
+}
+
 TEST_HARNESS_MAIN

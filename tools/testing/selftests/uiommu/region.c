@@ -718,7 +718,7 @@ static unsigned long long bar_start(const char *bdf, unsigned int bar)
 }
 
 /* How many times is a page known as write-combining? -1 when nobody says */
-static int combining(const char *bdf, unsigned int bar, __u64 pos)
+static int times_combining(const char *bdf, unsigned int bar, __u64 pos)
 {
 	unsigned long long first, end, at = bar_start(bdf, bar) + pos;
 	char line[256];
@@ -737,7 +737,7 @@ static int combining(const char *bdf, unsigned int bar, __u64 pos)
 }
 
 #define EXPECT_COMBINING(n, dev, pos) do {				\
-	int _num = combining((dev)->bdf, 2, pos);			\
+	int _num = times_combining((dev)->bdf, 2, pos);			\
 									\
 	if (_num >= 0)							\
 		EXPECT_EQ(n, _num);					\
@@ -897,11 +897,13 @@ TEST_F_TIMEOUT(memory_bar, combining_and_the_gate, TEST_SECONDS)
 
 static void *map_both_ways(void *arg)
 {
-	unsigned int space = __atomic_fetch_add((int *)arg, 1, __ATOMIC_RELAXED) & 1 ? 2 : VFIO_PCI_WC_RESOURCE(2);
-	int fd = ((int *)arg)[1], i;
+	int *args = arg, fd = args[1], i;
+	unsigned int space = 2;
 	char *mem, buf[8];
 	long done = 0;
 
+	if (__atomic_fetch_add(args, 1, __ATOMIC_RELAXED) & 1)
+		space = VFIO_PCI_WC_RESOURCE(2);
 	for (i = 0; i < 2000; i++) {
 		mem = space_mmap(fd, space, (i % 3) * page_size(),
 				 2 * page_size());

@@ -7,18 +7,20 @@
 # takes the devices from the drivers that have them.
 #
 # In the environment:
-#   UIOMMU_TESTS	programs to run (default: all but torture)
+#   UIOMMU_TESTS	programs to run (default: all but torture and fuzz)
 #   UIOMMU_ARGS		arguments for them: "-t name" runs one test, see -h
 #   UIOMMU_USERS	who runs them: root, user or both (default)
 #   UIOMMU_LIMIT	seconds for one program (default: 600)
 #   UIOMMU_STRESS	seconds that irq:edu.stress takes (default: 3)
 #   UIOMMU_TORTURE	seconds that torture takes (default: 10)
+#   UIOMMU_FUZZ		seconds that fuzz takes (default: 10)
+#   UIOMMU_SEED		what torture and fuzz begin with, to repeat a run
 #   UIOMMU_MONITOR	a terminal that leads to the monitor of QEMU, when there is one
 #
 # Ends with 0 when every test passed, 1 when one failed or none could be run,
 # 4 when the machine has no such device.
 all="abi space map memory event region config_space irq"
-all="$all lifecycle tell unplug pair"
+all="$all lifecycle tell unplug pair fail"
 tests=${UIOMMU_TESTS:-$all}
 users=${UIOMMU_USERS:-root user}
 # Seconds for one program
@@ -160,7 +162,7 @@ make_vfs() {
 # Does the user $u run the program $t?  Some are for root alone.
 runs() {
 	case $t:$u in
-	lifecycle:user | tell:user | unplug:user | torture:user) return 1 ;;
+	lifecycle:user | tell:user | unplug:user | fail:user | torture:user) return 1 ;;
 	esac
 }
 
