@@ -899,12 +899,13 @@ static void *map_both_ways(void *arg)
 {
 	int *args = arg, fd = args[1], i;
 	unsigned int space = 2;
+	__u64 begin = now_ms();
 	char *mem, buf[8];
 	long done = 0;
 
 	if (__atomic_fetch_add(args, 1, __ATOMIC_RELAXED) & 1)
 		space = VFIO_PCI_WC_RESOURCE(2);
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; now_ms() < begin + 1000; i++) {
 		mem = space_mmap(fd, space, (i % 3) * page_size(),
 				 2 * page_size());
 		if (mem) {
