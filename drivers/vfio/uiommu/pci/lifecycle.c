@@ -14,6 +14,7 @@
 #include <linux/mm.h>
 #include <linux/pm.h>
 #include <linux/pm_runtime.h>
+#include <linux/sched.h>
 #include <linux/uiommu.h>
 
 #include <uapi/linux/uiommu.h>
@@ -113,6 +114,7 @@ static int reset_locked(struct uiommu_pci *dev)
 	uiommu_pci_gate_close(dev, UIOMMU_PCI_RESET);
 	dev->own_reset = true;
 	dev->num_resets++;
+	dev->reset_by = NULL;
 	ret = pci_reset_function_locked(pdev);
 	dev->own_reset = false;
 	/* Its state is unknown after a failure: it stays out of reach. */
@@ -246,6 +248,7 @@ static void set_opens(struct uiommu_pci *dev, unsigned int opens)
  */
 int uiommu_pci_open(struct uiommu_pci *dev)
 {
+	bool again;
 	int ret = 0;
 
 	/* These locks keep remove() away: no need for SRCU. */
@@ -261,7 +264,11 @@ int uiommu_pci_open(struct uiommu_pci *dev)
 	if (!ret)
 		set_opens(dev, dev->opens + 1);
 	trace_uiommu_pci_open(dev, ret ?: dev->opens);
+	/* As after a last close */
+	again = ret && !dev->opens && dev->claimed && dev->reset_failed;
 	unlock_device(dev);
+	if (again && dev->has_set_reset)
+		uiommu_pci_reset_idle(dev);
 	return ret;
 }
 
@@ -404,7 +411,8 @@ static int start_reset(struct uiommu_pci *dev)
 
 	if (uiommu_pci_gone(dev))
 		return -ENODEV;
-	if (!dev->space)
+	/* One that is out of reach cannot be attached before a reset. */
+	if (!dev->space && !(READ_ONCE(dev->gated) & UIOMMU_PCI_RESET))
 		return -EINVAL;
 	if (READ_ONCE(dev->gated) & UIOMMU_PCI_ERROR)
 		return -EBUSY;
@@ -423,8 +431,8 @@ static int start_reset(struct uiommu_pci *dev)
  * Config space and interrupts are restored. The other users are told.
  *
  * Context: may sleep; takes the device lock, so hold nothing.
- * Return: 0; -ENODEV when it is gone; -EINVAL before it is attached; -EBUSY
- * while a bus error is handled; -EOPNOTSUPP when nothing resets it alone; -EIO
+ * Return: 0; -ENODEV when it is gone; -EINVAL before it is attached, unless it is
+ * out of reach after another reset; -EBUSY while a bus error is handled; -EOPNOTSUPP when nothing resets it alone; -EIO
  * when the reset fails.
  */
 int uiommu_pci_reset(struct uiommu_pci_file *file)
@@ -472,10 +480,21 @@ static void in_reach_again(struct uiommu_pci *dev)
 	uiommu_pci_tell(dev, &event, NULL);
 }
 
+/* Did the caller begin a reset since then, and nobody another one after it? */
+static bool was_last(struct uiommu_pci *dev, unsigned long resets)
+{
+	return dev->num_resets != resets && dev->reset_by == current;
+}
+
+static bool out_of_reach(struct uiommu_pci *dev)
+{
+	return dev->reset_failed || READ_ONCE(dev->gated) & UIOMMU_PCI_RESET;
+}
+
 /**
  * uiommu_pci_was_reset - the device was reset together with others
  * @dev: the device
- * @resets: what @dev->num_resets is when that was the last one
+ * @resets: what @dev->num_resets was before
  *
  * Context: may sleep; takes the device lock, so hold nothing.
  * Return: 0; -ENODEV when it is gone; -EAGAIN when it was reset once more since, or
@@ -487,12 +506,12 @@ int uiommu_pci_was_reset(struct uiommu_pci *dev, unsigned long resets)
 
 	if (!lock_device(dev))
 		return -ENODEV;
-	if (dev->num_resets != resets)
+	if (!was_last(dev, resets))
 		ret = -EAGAIN;
-	else if (dev->reset_failed)
+	else if (out_of_reach(dev))
 		in_reach_again(dev);
 	scoped_guard(mutex, &dev->lock) {
-		if (dev->reset_failed)
+		if (out_of_reach(dev))
 			ret = -EAGAIN;
 		else if (dev->active)
 			uiommu_pci_config_reset(dev);
@@ -506,9 +525,10 @@ int uiommu_pci_was_reset(struct uiommu_pci *dev, unsigned long resets)
 /**
  * uiommu_pci_reset_failed - the device was to be reset together with others
  * @dev: the device
- * @resets: what @dev->num_resets is when that was begun, and was the last one
+ * @resets: what @dev->num_resets was before
  *
- * Nobody knows how far it came: the device is out of reach until one succeeds.
+ * When that was begun, nobody knows how far it came: the device is out of reach until
+ * one succeeds.
  *
  * Context: may sleep; takes the device lock, so hold nothing.
  */
@@ -518,7 +538,7 @@ void uiommu_pci_reset_failed(struct uiommu_pci *dev, unsigned long resets)
 
 	if (!lock_device(dev))
 		return;
-	if (dev->num_resets == resets && !dev->reset_failed) {
+	if (was_last(dev, resets) && !dev->reset_failed) {
 		dev->reset_failed = true;
 		pci_cfg_access_lock(dev->pdev);
 		uiommu_pci_gate_close(dev, UIOMMU_PCI_RESET);
@@ -614,6 +634,7 @@ static void reset_prepare(struct pci_dev *pdev)
 	if (dev->own_reset)
 		return;
 	dev->num_resets++;
+	dev->reset_by = current;
 	uiommu_pci_gate_close(dev, UIOMMU_PCI_RESET);
 }
 

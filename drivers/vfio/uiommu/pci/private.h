@@ -51,6 +51,7 @@ struct uiommu_event;
 struct uiommu_events;
 struct uiommu_owner;
 struct uiommu_pci_config;
+struct task_struct;
 struct uiommu_space;
 struct vm_area_struct;
 
@@ -225,6 +226,8 @@ struct uiommu_pci_msix_range {
  * @own_reset: this driver resets the device; protected by the device lock
  * @reset_failed: its last reset failed; protected by the device lock
  * @num_resets: counts all; protected by the device lock
+ * @reset_by: who began the last one, but for those of this device alone; only to
+ *	be compared
  * @was_master: it was bus master before the system went to sleep or it failed
  * @was_reset: it was reset since it failed
  * @num_corrected: errors of its link that hardware corrected
@@ -268,6 +271,7 @@ struct uiommu_pci {
 	bool own_reset;
 	bool reset_failed;
 	unsigned long num_resets;
+	const struct task_struct *reset_by;
 	bool was_master;
 	bool was_reset;
 	u64 num_corrected;

@@ -32,6 +32,7 @@ static DEFINE_MUTEX(bound_lock);
  * @num: number of them
  * @seen: those that are in it
  * @others: there are some that are none of them
+ * @idle: nobody may have one of them open
  */
 struct reach {
 	struct pci_slot *slot;
@@ -40,6 +41,7 @@ struct reach {
 	unsigned int num;
 	unsigned long *seen;
 	bool others;
+	bool idle;
 };
 
 /**
@@ -54,11 +56,18 @@ bool uiommu_pci_has_set_reset(struct pci_dev *pdev)
 				    !pci_probe_reset_bus(pdev->bus));
 }
 
-static void reach_init(struct reach *reach, struct pci_dev *pdev)
+/* Only while the device is on its bus does the core tell it when its slot goes. */
+static int reach_init(struct reach *reach, struct uiommu_pci *dev)
 {
+	struct pci_dev *pdev = dev->pdev;
+
+	guard(srcu)(&dev->srcu);
+
+	if (uiommu_pci_gone(dev))
+		return -ENODEV;
 	reach->bus = pdev->bus;
-	if (!pci_probe_reset_slot(pdev->slot))
-		reach->slot = pdev->slot;
+	reach->slot = pci_probe_reset_slot(pdev->slot) ? NULL : pdev->slot;
+	return 0;
 }
 
 /* Also what is below a bridge of the slot or of the bus */
@@ -124,9 +133,66 @@ static int try_reset(struct reach *reach, unsigned long *resets)
 		if (READ_ONCE(dev->gated) &
 		    (UIOMMU_PCI_ERROR | UIOMMU_PCI_SLEEP))
 			return -EBUSY;
+		/* Opened since: that has reset it, or waits for this. */
+		if (reach->idle && READ_ONCE(dev->opens))
+			return -EBUSY;
 	}
 	/* Only tries for the locks of the devices. */
 	return uiommu_pci_reset_errno(pci_reset_bus(reach->dev[0]->pdev));
+}
+
+/* After a reset, or one that failed: each device knows whether it was begun. */
+static int finish(struct reach *reach, const unsigned long *resets, int ret)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < reach->num; i++) {
+		if (ret) {
+			uiommu_pci_reset_failed(reach->dev[i], resets[i]);
+			continue;
+		}
+		err = uiommu_pci_was_reset(reach->dev[i], resets[i]);
+		ret = ret ?: err;
+	}
+	return ret == -EAGAIN ? -EBUSY : ret;
+}
+
+static int reset_reach(struct reach *reach)
+{
+	struct uiommu_pci *const *dev = reach->dev;
+	unsigned int num = reach->num, tries = 0, i;
+	int ret;
+
+	unsigned long *resets __free(kfree) =
+		kmalloc_objs(*resets, num, GFP_KERNEL_ACCOUNT);
+	unsigned long *seen __free(bitmap) =
+		bitmap_alloc(num, GFP_KERNEL_ACCOUNT);
+	int *idx __free(kfree) = kmalloc_objs(*idx, num, GFP_KERNEL_ACCOUNT);
+	if (!resets || !seen || !idx)
+		return -ENOMEM;
+
+	if (!dev[0]->has_set_reset)
+		return -EOPNOTSUPP;
+	reach->seen = seen;
+	ret = reach_init(reach, dev[0]);
+	if (ret)
+		return ret;
+	do {
+		if (tries)
+			msleep(RETRY_MS);
+		/* Others may have come meanwhile. */
+		ret = check_reach(reach);
+		if (ret)
+			return ret;
+		for (i = 0; i < num; i++)
+			idx[i] = srcu_read_lock(&dev[i]->srcu);
+		ret = try_reset(reach, resets);
+		while (i--)
+			srcu_read_unlock(&dev[i]->srcu, idx[i]);
+	} while (ret == -EAGAIN && ++tries < RETRIES &&
+		 !fatal_signal_pending(current));
+	return finish(reach, resets, ret);
 }
 
 /**
@@ -145,48 +211,8 @@ static int try_reset(struct reach *reach, unsigned long *resets)
 int uiommu_pci_reset_set(struct uiommu_pci *const *dev, unsigned int num)
 {
 	struct reach reach = { .dev = dev, .num = num };
-	unsigned int tries = 0, i;
-	int ret, err;
 
-	unsigned long *resets __free(kfree) =
-		kmalloc_objs(*resets, num, GFP_KERNEL_ACCOUNT);
-	unsigned long *seen __free(bitmap) =
-		bitmap_alloc(num, GFP_KERNEL_ACCOUNT);
-	int *idx __free(kfree) = kmalloc_objs(*idx, num, GFP_KERNEL_ACCOUNT);
-	if (!resets || !seen || !idx)
-		return -ENOMEM;
-
-	if (!dev[0]->has_set_reset)
-		return -EOPNOTSUPP;
-	reach.seen = seen;
-	reach_init(&reach, dev[0]->pdev);
-	do {
-		if (tries)
-			msleep(RETRY_MS);
-		/* Others may have come meanwhile. */
-		ret = check_reach(&reach);
-		if (ret)
-			return ret;
-		for (i = 0; i < num; i++)
-			idx[i] = srcu_read_lock(&dev[i]->srcu);
-		ret = try_reset(&reach, resets);
-		while (i--)
-			srcu_read_unlock(&dev[i]->srcu, idx[i]);
-	} while (ret == -EAGAIN && ++tries < RETRIES &&
-		 !fatal_signal_pending(current));
-
-	if (ret == -EIO) {
-		for (i = 0; i < num; i++)
-			uiommu_pci_reset_failed(dev[i], resets[i] + 1);
-		return ret;
-	}
-	if (ret)
-		return ret == -EAGAIN ? -EBUSY : ret;
-	for (i = 0; i < num; i++) {
-		err = uiommu_pci_was_reset(dev[i], resets[i] + 1);
-		ret = ret ?: err;
-	}
-	return ret == -EAGAIN ? -EBUSY : ret;
+	return reset_reach(&reach);
 }
 
 static void put_all(struct uiommu_pci **dev, unsigned int num)
@@ -208,16 +234,15 @@ static void put_all(struct uiommu_pci **dev, unsigned int num)
  */
 void uiommu_pci_reset_idle(struct uiommu_pci *dev)
 {
-	struct reach reach = {};
+	struct reach reach = { .idle = true };
 	unsigned int num = 0;
 	struct uiommu_pci *d;
 
 	struct uiommu_pci **all __free(kfree) =
 		kmalloc_objs(*all, UIOMMU_PCI_MAX_SET);
-	if (!all)
+	if (!all || reach_init(&reach, dev))
 		return;
 
-	reach_init(&reach, dev->pdev);
 	scoped_guard(mutex, &bound_lock) {
 		list_for_each_entry(d, &bound, bound_link) {
 			if (!is_in_reach(&reach, d->pdev))
@@ -232,8 +257,11 @@ void uiommu_pci_reset_idle(struct uiommu_pci *dev)
 			all[num++] = d;
 		}
 	}
-	if (num)
-		uiommu_pci_reset_set(all, num);
+	if (num) {
+		reach.dev = all;
+		reach.num = num;
+		reset_reach(&reach);
+	}
 	put_all(all, num);
 }
 
