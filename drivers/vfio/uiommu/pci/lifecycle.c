@@ -432,8 +432,8 @@ static int start_reset(struct uiommu_pci *dev)
  *
  * Context: may sleep; takes the device lock, so hold nothing.
  * Return: 0; -ENODEV when it is gone; -EINVAL before it is attached, unless it is
- * out of reach after another reset; -EBUSY while a bus error is handled; -EOPNOTSUPP when nothing resets it alone; -EIO
- * when the reset fails.
+ * out of reach after another reset; -EBUSY while a bus error is handled;
+ * -EOPNOTSUPP when nothing resets it alone; -EIO when the reset fails.
  */
 int uiommu_pci_reset(struct uiommu_pci_file *file)
 {
