@@ -144,11 +144,12 @@ static int try_reset(struct reach *reach, unsigned long *resets)
 /* After a reset, or one that failed: each device knows whether it was begun. */
 static int finish(struct reach *reach, const unsigned long *resets, int ret)
 {
+	const bool failed = ret;
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < reach->num; i++) {
-		if (ret) {
+		if (failed) {
 			uiommu_pci_reset_failed(reach->dev[i], resets[i]);
 			continue;
 		}

@@ -785,6 +785,8 @@ TEST_F_TIMEOUT(memory_bar, write_combining, TEST_SECONDS)
 	EXPECT_EQ(8, space_read(self->dev.fd, 2, pos, &val, 8));
 	EXPECT_EQ(0x5a5a, val);
 	munmap(uc, len);
+	if (times_combining(self->dev.bdf, 2, pos) < 0)
+		SKIP(return, "nobody says how memory is cached");
 }
 
 /* A page is never mapped in both ways. */
