@@ -350,7 +350,7 @@ static void settle(struct uiommu_payer *payer, const struct refund *refund)
  */
 int uiommu_destroy(struct uiommu_space *space, struct uiommu_mapping *list)
 {
-	struct uiommu_mapping *m, *next, *done[16];
+	struct uiommu_mapping *m, *next, *done[32];
 	struct refund refund = {};
 	u32 num = 0;
 	int ret = 0;
@@ -550,14 +550,6 @@ int uiommu_map_lowest(struct uiommu_owner *owner, unsigned long vaddr,
 	return map(owner, &r);
 }
 
-static void add_claim(struct uiommu_claims *claims, struct uiommu_mapping *m)
-{
-	m->next = NULL;
-	*claims->tail = m;
-	claims->tail = &m->next;
-	claims->num++;
-}
-
 /**
  * uiommu_claims_end - all that was claimed is in the list
  * @claims: what uiommu_claim_range() claimed
@@ -568,28 +560,45 @@ static void add_claim(struct uiommu_claims *claims, struct uiommu_mapping *m)
  */
 void uiommu_claims_end(struct uiommu_claims *claims)
 {
+	struct uiommu_mapping **tail = claims->tail, *m;
 	u32 i;
 
 	uiommu_watch_end(claims->pending, claims->num_pending);
-	for (i = 0; i < claims->num_pending; i++)
-		if (claims->pending[i])
-			add_claim(claims, claims->pending[i]);
+	for (i = 0; i < claims->num_pending; i++) {
+		m = claims->pending[i];
+		if (!m)
+			continue;
+		*tail = m;
+		tail = &m->next;
+		claims->num++;
+	}
+	*tail = NULL;
+	claims->tail = tail;
 	claims->num_pending = 0;
 }
 
-static void claim(struct uiommu_mapping *m, struct uiommu_claims *claims)
+static noinline void claim_kept(struct uiommu_mapping *m,
+				struct uiommu_claims *claims)
+{
+	/* In the order of the tree */
+	uiommu_claims_end(claims);
+	m->next = NULL;
+	*claims->tail = m;
+	claims->tail = &m->next;
+	claims->num++;
+}
+
+static inline void claim(struct uiommu_mapping *m, struct uiommu_claims *claims)
 {
 	m->state = UIOMMU_DYING;
 	claims->last = m;
-	if (m->watched) {
-		claims->pending[claims->num_pending++] = m;
-		if (claims->num_pending == ARRAY_SIZE(claims->pending))
-			uiommu_claims_end(claims);
-	} else {
-		/* In the order of the tree */
-		uiommu_claims_end(claims);
-		add_claim(claims, m);
+	if (!m->watched) {
+		claim_kept(m, claims);
+		return;
 	}
+	claims->pending[claims->num_pending++] = m;
+	if (claims->num_pending == ARRAY_SIZE(claims->pending))
+		uiommu_claims_end(claims);
 }
 
 /* As uiommu_find_from(); most often it is the one behind @near. */
@@ -603,37 +612,13 @@ static struct uiommu_mapping *find_near(struct uiommu_space *space,
 	return uiommu_find_from(space, first);
 }
 
-/**
- * uiommu_claim_range - claim all that is mapped in a range for unmapping
- * @space: the address space
- * @iova: first address, a multiple of PAGE_SIZE
- * @size: bytes, a multiple of PAGE_SIZE, not 0
- * @claims: they are added to it
- *
- * Context: space->iova_lock is held, until uiommu_claims_end() was called.
- * Return: 0 or as uiommu_unmap(), then nothing was claimed.
- */
-int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
-		       struct uiommu_claims *claims)
+/* As uiommu_claim_range(), for a range that is not that of one mapping */
+static noinline int claim_several(struct uiommu_mapping *start, u64 iova,
+				  u64 last, struct uiommu_claims *claims)
 {
-	struct uiommu_mapping *m, *start;
 	bool found = false, busy = false;
-	u64 last;
+	struct uiommu_mapping *m;
 
-	lockdep_assert_held(&space->iova_lock);
-
-	if (!size || !PAGE_ALIGNED(iova | size) ||
-	    check_add_overflow(iova, size - 1, &last))
-		return -EINVAL;
-
-	start = find_near(space, claims->last, iova);
-	/* Most ranges are that of one mapping. */
-	if (start && uiommu_first(start) == iova && uiommu_size(start) == size) {
-		if (start->state != UIOMMU_LIVE)
-			return -EBUSY;
-		claim(start, claims);
-		return 0;
-	}
 	if (start && uiommu_first(start) > last)
 		start = NULL;
 
@@ -656,6 +641,38 @@ int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
 		cond_resched();
 	}
 	return 0;
+}
+
+/**
+ * uiommu_claim_range - claim all that is mapped in a range for unmapping
+ * @space: the address space
+ * @iova: first address, a multiple of PAGE_SIZE
+ * @size: bytes, a multiple of PAGE_SIZE, not 0
+ * @claims: they are added to it
+ *
+ * Context: space->iova_lock is held, until uiommu_claims_end() was called.
+ * Return: 0 or as uiommu_unmap(), then nothing was claimed.
+ */
+int uiommu_claim_range(struct uiommu_space *space, u64 iova, u64 size,
+		       struct uiommu_claims *claims)
+{
+	struct uiommu_mapping *m;
+	u64 last;
+
+	lockdep_assert_held(&space->iova_lock);
+
+	if (!size || !PAGE_ALIGNED(iova | size) ||
+	    check_add_overflow(iova, size - 1, &last))
+		return -EINVAL;
+
+	m = find_near(space, claims->last, iova);
+	/* Most ranges are that of one mapping. */
+	if (m && m->state == UIOMMU_LIVE && uiommu_first(m) == iova &&
+	    uiommu_size(m) == size) {
+		claim(m, claims);
+		return 0;
+	}
+	return claim_several(m, iova, last, claims);
 }
 
 /**

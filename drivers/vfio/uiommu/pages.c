@@ -503,15 +503,9 @@ static int map_pinned(struct uiommu_space *space, struct builder *b)
 	return uiommu_domains_unmap(space, iova, size) ? ret : -ENOTRECOVERABLE;
 }
 
-static void unpin_run(unsigned long pfn, unsigned long npages, bool dirty)
+static noinline void unpin_long_run(unsigned long pfn, unsigned long npages,
+				    bool dirty)
 {
-	struct page *page = pfn_to_page(pfn);
-
-	/* There are many of one page, which most often is dirty already. */
-	if (npages == 1 && (!dirty || folio_test_dirty(page_folio(page)))) {
-		unpin_user_page(page);
-		return;
-	}
 	for (; npages > PIECE_PAGES; npages -= PIECE_PAGES) {
 		unpin_user_page_range_dirty_lock(pfn_to_page(pfn), PIECE_PAGES,
 						 dirty);
@@ -519,6 +513,18 @@ static void unpin_run(unsigned long pfn, unsigned long npages, bool dirty)
 		cond_resched();
 	}
 	unpin_user_page_range_dirty_lock(pfn_to_page(pfn), npages, dirty);
+}
+
+static inline void unpin_run(unsigned long pfn, unsigned long npages,
+			     bool dirty)
+{
+	struct page *page = pfn_to_page(pfn);
+
+	/* There are many of one page, which most often is dirty already. */
+	if (npages == 1 && (!dirty || folio_test_dirty(page_folio(page))))
+		unpin_user_page(page);
+	else
+		unpin_long_run(pfn, npages, dirty);
 }
 
 /* The IOVA of what is pinned next */
@@ -769,25 +775,26 @@ int uiommu_pin_together(struct uiommu_space *space, struct uiommu_mapping **m,
 	return ret;
 }
 
-/* Unpin all that @m holds; nothing is mapped any more. */
-void uiommu_unpin(struct uiommu_mapping *m)
+static noinline void unpin_chunks(const struct uiommu_chunk *chunk, bool dirty)
 {
-	const struct uiommu_chunk *chunk;
-	bool dirty = m->write;
 	u32 i;
 
-	if (m->num_extents <= 1) {
-		if (m->num_extents)
-			unpin_run(uiommu_extent_pfn(m->extent),
-				  uiommu_extent_pages(m->extent), dirty);
-		return;
-	}
-	for (chunk = m->chunks; chunk; chunk = chunk->next) {
+	for (; chunk; chunk = chunk->next) {
 		for (i = 0; i < chunk->num; i++)
 			unpin_run(uiommu_extent_pfn(chunk->extent[i]),
 				  uiommu_extent_pages(chunk->extent[i]), dirty);
 		cond_resched();
 	}
+}
+
+/* Unpin all that @m holds; nothing is mapped any more. */
+void uiommu_unpin(struct uiommu_mapping *m)
+{
+	if (m->num_extents == 1)
+		unpin_run(uiommu_extent_pfn(m->extent),
+			  uiommu_extent_pages(m->extent), m->write);
+	else if (m->num_extents)
+		unpin_chunks(m->chunks, m->write);
 }
 
 /* Forget what @m holds. */

@@ -361,7 +361,7 @@ struct uiommu_claims {
 	struct uiommu_mapping *last;
 	u64 num;
 	u32 num_pending;
-	struct uiommu_mapping *pending[8];
+	struct uiommu_mapping *pending[16];
 };
 
 static inline void uiommu_claims_begin(struct uiommu_claims *claims,

@@ -4,6 +4,8 @@
  * devices and on broken ones.
  */
 #include <kunit/test.h>
+#include <linux/bitmap.h>
+#include <linux/bitops.h>
 #include <linux/bits.h>
 #include <linux/err.h>
 #include <linux/ioport.h>
@@ -1027,11 +1029,67 @@ static void test_fields(struct kunit *test)
 }
 
 /* Whatever a device says, its lists end and its header stays what it is. */
+static void check_safe(struct kunit *test, struct uiommu_pci_rules *rules,
+		       struct device_model *model)
+{
+	DECLARE_BITMAP(seen, 256) = {};
+	unsigned int i, n, pos;
+	u32 val;
+
+	KUNIT_ASSERT_EQ(test, owned(rules, 0), PCI_STD_HEADER_SIZEOF);
+	pos = rd(test, rules, model, PCI_CAPABILITY_LIST) & 0xff;
+	for (n = 0; pos && n < 64; n++) {
+		KUNIT_ASSERT_GE(test, pos, PCI_STD_HEADER_SIZEOF);
+		KUNIT_ASSERT_EQ(test, pos % 4, 0);
+		KUNIT_ASSERT_LT(test, pos, rules->num * 4);
+		KUNIT_ASSERT_LT(test, map_at(rules, pos),
+				UIOMMU_PCI_MAP_HIDDEN);
+		val = rd(test, rules, model, pos);
+		/* The kernel turns interrupts on, with the first of each. */
+		if (!__test_and_set_bit(val & 0xff, seen) &&
+		    ((val & 0xff) == PCI_CAP_ID_MSI ||
+		     (val & 0xff) == PCI_CAP_ID_MSIX)) {
+			struct uiommu_pci_dword *d = uiommu_pci_dword(rules,
+								      pos);
+
+			KUNIT_ASSERT_EQ(test, d->write & ~d->virt, 0);
+		}
+		pos = val >> 8 & 0xff;
+	}
+	KUNIT_ASSERT_EQ(test, pos, 0);
+	if (rules->num * 4 > PCI_CFG_SPACE_SIZE)
+		pos = PCI_CFG_SPACE_SIZE;
+	for (n = 0; pos && n < 1024; n++) {
+		KUNIT_ASSERT_GE(test, pos, PCI_CFG_SPACE_SIZE);
+		KUNIT_ASSERT_EQ(test, pos % 4, 0);
+		KUNIT_ASSERT_LT(test, pos, rules->num * 4);
+		pos = rd(test, rules, model, pos) >> 20;
+	}
+	KUNIT_ASSERT_EQ(test, pos, 0);
+
+	for (i = 0; i < rules->num * 4; i++) {
+		struct uiommu_pci_dword *d = uiommu_pci_dword(rules, i);
+		u32 bits = uiommu_pci_bits(i, 1);
+
+		if (d->map[i % 4] == UIOMMU_PCI_MAP_HIDDEN)
+			KUNIT_ASSERT_EQ(test, (d->virt & bits) |
+					(~d->write & bits), bits);
+	}
+	KUNIT_ASSERT_EQ(test, uiommu_pci_dword(rules, PCI_COMMAND)->write &
+			~uiommu_pci_dword(rules, PCI_COMMAND)->virt & 0xffff &
+			~(PCI_COMMAND_INVALIDATE | PCI_COMMAND_PARITY), 0);
+	for (i = PCI_BASE_ADDRESS_0; i <= PCI_BASE_ADDRESS_5; i += 4)
+		KUNIT_ASSERT_EQ(test, uiommu_pci_dword(rules, i)->virt, ~0U);
+	KUNIT_ASSERT_EQ(test, uiommu_pci_dword(rules, PCI_ROM_ADDRESS)->virt,
+			~0U);
+	KUNIT_ASSERT_EQ(test, model->bad, 0);
+}
+
 static void test_noise(struct kunit *test)
 {
 	struct uiommu_pci_rules_source src = gpu.src;
 	struct device_model *model = load(test, &gpu);
-	unsigned int i, n, pos, round;
+	unsigned int pos, round;
 	struct rnd_state rnd;
 
 	prandom_seed_state(&rnd, 2);
@@ -1052,35 +1110,96 @@ static void test_noise(struct kunit *test)
 		model->writes = 0;
 		rules = build_rules(test, model, &src);
 
-		KUNIT_ASSERT_EQ(test, owned(rules, 0), PCI_STD_HEADER_SIZEOF);
-		pos = rd(test, rules, model, PCI_CAPABILITY_LIST) & 0xff;
-		for (n = 0; pos && n < 64; n++) {
-			KUNIT_ASSERT_GE(test, pos, PCI_STD_HEADER_SIZEOF);
-			KUNIT_ASSERT_EQ(test, pos % 4, 0);
-			KUNIT_ASSERT_LT(test, map_at(rules, pos),
-					UIOMMU_PCI_MAP_HIDDEN);
-			pos = rd(test, rules, model, pos) >> 8 & 0xff;
-		}
-		KUNIT_ASSERT_EQ(test, pos, 0);
-		pos = PCI_CFG_SPACE_SIZE;
-		for (n = 0; pos && n < 1024; n++) {
-			KUNIT_ASSERT_GE(test, pos, PCI_CFG_SPACE_SIZE);
-			KUNIT_ASSERT_EQ(test, pos % 4, 0);
-			pos = rd(test, rules, model, pos) >> 20;
-		}
-		KUNIT_ASSERT_EQ(test, pos, 0);
-		for (i = 0; i < rules->num * 4; i++) {
-			struct uiommu_pci_dword *d = uiommu_pci_dword(rules, i);
-			u32 bits = uiommu_pci_bits(i, 1);
-
-			if (d->map[i % 4] == UIOMMU_PCI_MAP_HIDDEN)
-				KUNIT_ASSERT_EQ(test, (d->virt & bits) |
-						(~d->write & bits), bits);
-		}
+		check_safe(test, rules, model);
 		if (round < 10)
 			check_all_writes(test, rules, model, &rnd);
 		kunit_release_action(test, free_rules, rules);
 	}
+}
+
+static unsigned int draw(struct rnd_state *rnd, unsigned int below)
+{
+	return prandom_u32_state(rnd) % below;
+}
+
+/* Change what a device says in places, most often where its lists are. */
+static void mutate(struct device_model *model,
+		   struct uiommu_pci_rules_source *src, struct rnd_state *rnd)
+{
+	unsigned int n = 1 + draw(rnd, 8), pos;
+
+	while (n--) {
+		switch (draw(rnd, 6)) {
+		case 0:		/* a bit */
+			pos = draw(rnd, sizeof(model->regs));
+			model->regs[pos] ^= BIT(draw(rnd, 8));
+			break;
+		case 1:		/* a register */
+			pos = draw(rnd, sizeof(model->regs) / 4) * 4;
+			model_set(model, pos, prandom_u32_state(rnd));
+			break;
+		case 2:		/* a standard capability */
+			pos = 0x40 + draw(rnd, 0xc0);
+			model->regs[pos] = draw(rnd, PCI_CAP_ID_MAX + 2);
+			break;
+		case 3:		/* a link to one, or to anywhere */
+			pos = draw(rnd, 2) ? PCI_CAPABILITY_LIST :
+					     0x41 + draw(rnd, 0x2f) * 4;
+			model->regs[pos] = prandom_u32_state(rnd);
+			break;
+		case 4:		/* an extended one, and the next */
+			pos = PCI_CFG_SPACE_SIZE + draw(rnd, 960) * 4;
+			model_set(model, pos, draw(rnd, PCI_EXT_CAP_ID_MAX + 2) |
+					      BIT(16) |
+					      prandom_u32_state(rnd) << 20);
+			break;
+		default:	/* its BARs */
+			pos = draw(rnd, ARRAY_SIZE(src->bars));
+			src->bars[pos].len = draw(rnd, 4) ?
+					     1ULL << draw(rnd, 64) : 0;
+			src->bars[pos].flags ^= BIT(draw(rnd, 32));
+		}
+	}
+	if (!draw(rnd, 8))
+		src->size = PCI_STD_HEADER_SIZEOF + draw(rnd, 1008) * 4 + 4;
+	src->intx = draw(rnd, 2);
+	model->regs[PCI_HEADER_TYPE] &= 0x80;
+}
+
+/* Nearly right is worse than noise: it gets further. */
+static void test_mutations(struct kunit *test)
+{
+	const struct image *image = *(const struct image **)test->param_value;
+	unsigned int round, built = 0;
+	struct rnd_state rnd;
+
+	prandom_seed_state(&rnd, 3);
+	for (round = 0; round < 300; round++) {
+		struct uiommu_pci_rules_source src = image->src;
+		struct device_model *model = load(test, image);
+		struct uiommu_pci_rules *rules;
+
+		mutate(model, &src, &rnd);
+		src.hw = &model_hw;
+		src.priv = model;
+		rules = uiommu_pci_rules_build(&src);
+		/* All-ones is no device. */
+		if (IS_ERR(rules)) {
+			KUNIT_ASSERT_EQ(test, PTR_ERR(rules), -ENODEV);
+		} else {
+			KUNIT_ASSERT_EQ(test, rules->num * 4, src.size);
+			kvfree(rules);
+			rules = build_rules(test, model, &src);
+			check_safe(test, rules, model);
+			if (!(round % 50))
+				check_all_writes(test, rules, model, &rnd);
+			kunit_release_action(test, free_rules, rules);
+			built++;
+		}
+		kunit_kfree(test, model);
+		cond_resched();
+	}
+	KUNIT_EXPECT_GT(test, built, round * 9 / 10);
 }
 
 static void test_errors(struct kunit *test)
@@ -1135,6 +1254,7 @@ static struct kunit_case rules_cases[] = {
 	KUNIT_CASE_PARAM(test_fields, image_gen_params),
 	KUNIT_CASE_PARAM(test_writes, image_gen_params),
 	KUNIT_CASE(test_noise),
+	KUNIT_CASE_PARAM(test_mutations, image_gen_params),
 	KUNIT_CASE(test_errors),
 	{}
 };

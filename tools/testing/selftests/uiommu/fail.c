@@ -878,6 +878,23 @@ static long do_reset(struct world *w)
 	return device_reset(w->dev.fd);
 }
 
+static long do_reset_set(struct world *w)
+{
+	const int fds[] = { w->dev.fd, w->other.fd };
+
+	return device_reset_set(w->dev.fd, fds, ARRAY_SIZE(fds));
+}
+
+/* Do both answer? */
+static long check_both(struct world *w)
+{
+	__u32 val;
+
+	if (space_read(w->other.fd, 0, EDU_ID, &val, 4) != 4)
+		return -EIO;
+	return val == EDU_ID_VALUE ? check_bar(w) : -EBADMSG;
+}
+
 static long do_device_info(struct world *w)
 {
 	struct uiommu_device_info info;
@@ -1679,6 +1696,24 @@ TEST_F_TIMEOUT(fail, reset, TEST_SECONDS)
 	attach_device(_metadata, w);
 	ASSERT_EQ(0, device_map_bar(&w->dev, 0));
 	SWEEP(w, .name = "reset", .call = do_reset, .check = check_bar);
+}
+
+TEST_F_TIMEOUT(fail, reset_set, TEST_SECONDS)
+{
+	struct world *w = &self->w;
+
+	w->other.bdf = getenv("UIOMMU_SIBLING2");
+	if (!find_device(w, "UIOMMU_SIBLING1") || !w->other.bdf)
+		SKIP(return, "no two devices that are reset together");
+	open_device(_metadata, w);
+	w->other.fd = node_open(w->other.bdf, O_RDWR);
+	ASSERT_LE(0, w->other.fd);
+	ASSERT_EQ(0, do_reset_set(w));
+	ASSERT_EQ(0, device_attach(&w->dev));
+	ASSERT_EQ(0, do_set_other(w));
+	ASSERT_EQ(0, device_map_bar(&w->dev, 0));
+	SWEEP(w, .name = "reset of a set", .call = do_reset_set,
+	      .check = check_both);
 }
 
 static void sweep_irqs(struct __test_metadata *_metadata, struct world *w)
