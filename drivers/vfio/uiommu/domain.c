@@ -153,8 +153,8 @@ bool uiommu_domain_unmap(struct uiommu_domain *domain, u64 iova, u64 size,
 {
 	u64 end = iova + size;
 
-	/* Most ranges lie within one step. */
-	if (!((iova ^ (end - 1)) & ~(u64)(UIOMMU_UNMAP_STEP - 1)))
+	/* Most ranges lie within one step; what failed early has none. */
+	if (size && !((iova ^ (end - 1)) & ~(u64)(UIOMMU_UNMAP_STEP - 1)))
 		return !WARN_ON_ONCE(iommu_unmap_fast(domain->iommu, iova, size,
 						      gather) != size);
 

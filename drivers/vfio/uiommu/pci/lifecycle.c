@@ -45,6 +45,7 @@ void uiommu_pci_gate_close(struct uiommu_pci *dev, enum uiommu_pci_gate why)
 	if (why & UIOMMU_PCI_DOWN)
 		uiommu_pci_intx_sync(dev);
 	zap(dev);
+	uiommu_pci_drain(dev);
 }
 
 /**

@@ -15,6 +15,7 @@
 #include <linux/mm.h>
 #include <linux/refcount.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 
 #include "private.h"
 
@@ -94,6 +95,7 @@ static int reserve(struct uiommu_pci_mapping *m)
 						 mapping_size(m));
 		if (ret)
 			return ret == -ENOMEM ? ret : -EBUSY;
+		WRITE_ONCE(dev->combined, true);
 	}
 	add(m);
 	return 0;
@@ -147,6 +149,26 @@ void uiommu_pci_mapping_put(struct uiommu_pci_mapping *m)
 	scoped_guard(mutex, &m->file->dev->bars_lock)
 		drop(m);
 	kfree(m);
+}
+
+static void drain(void *unused)
+{
+	wmb();
+}
+
+/**
+ * uiommu_pci_drain - no store to a BAR is left in a processor
+ * @dev: the device, without a page of it in any process
+ *
+ * A processor can gather write-combining stores for as long as nothing makes it
+ * send them, and a TLB is flushed without an interrupt where hardware can do so.
+ *
+ * Context: process context, interrupts enabled.
+ */
+void uiommu_pci_drain(struct uiommu_pci *dev)
+{
+	if (READ_ONCE(dev->combined))
+		on_each_cpu(drain, NULL, true);
 }
 
 /**

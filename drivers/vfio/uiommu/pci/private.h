@@ -242,6 +242,7 @@ struct uiommu_pci_msix_range {
  * @space: what the device is attached to, or NULL
  * @saved_state: config space as it is between users
  * @bars_lock: protects what of @bars is mapped by the kernel and by processes
+ * @combined: a page of @bars is or was mapped write-combining
  * @bars: standard BARs and the ROM; set at first open
  * @msix_table: set at first open
  * @msix_pba: the pending bits, likewise
@@ -284,6 +285,7 @@ struct uiommu_pci {
 	struct uiommu_space *space;
 	struct pci_saved_state *saved_state;
 	struct mutex bars_lock;		/* how BARs are mapped */
+	bool combined;
 	struct uiommu_pci_bar bars[PCI_ROM_RESOURCE + 1];
 	struct uiommu_pci_msix_range msix_table;
 	struct uiommu_pci_msix_range msix_pba;
@@ -402,6 +404,7 @@ struct uiommu_pci_mapping *
 uiommu_pci_mapping_create(struct uiommu_pci_file *file, unsigned int bar,
 			  bool wc, unsigned long first, unsigned long last);
 void uiommu_pci_mapping_put(struct uiommu_pci_mapping *m);
+void uiommu_pci_drain(struct uiommu_pci *dev);
 void uiommu_pci_bar_unmap(struct uiommu_pci *dev, unsigned int bar);
 void __iomem *uiommu_pci_bar_map_page(struct uiommu_pci *dev, unsigned int bar,
 				      u64 pos);
