@@ -39,6 +39,7 @@ mirror_dirs='Documentation drivers include tools'
 packages_build='bc bison build-essential ca-certificates ccache cpio flex git kmod
 libelf-dev libssl-dev perl python3 quilt rsync xz-utils'
 packages_qemu='busybox-static cpio qemu-system-x86'
+packages_arm64='gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm'
 packages_bench='gnuplot-nox python3'
 packages_check='binutils clang-19 coccinelle codespell file
 gcc-aarch64-linux-gnu gcc-powerpc64-linux-gnu gcc-s390x-linux-gnu
@@ -160,9 +161,11 @@ need() {
 	release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 	# The igb device came with QEMU 8.0; bookworm itself has 7.2. What comes
 	# from backports comes last: it may take newer libraries with it.
-	case "$release $missing" in
-	*bookworm*' qemu-system-x86'*) late=qemu-system-x86 missing=${missing/ qemu-system-x86/} ;;
-	esac
+	for p in qemu-system-x86 qemu-system-arm; do
+		case "$release$missing " in
+		*bookworm*" $p "*) late="$late $p" missing=${missing/ $p/} ;;
+		esac
+	done
 	if [ -n "${missing// /}" ]; then
 		logged "$work/log/apt-update.log" apt-get -q update || note "apt-get update failed, going on"
 		# shellcheck disable=SC2086
@@ -188,6 +191,35 @@ busybox() {
 		return 0
 	done
 	return 1
+}
+
+# foreign_package ARCH PACKAGE DIR: unpack a package of another architecture there;
+# nothing of it is installed.
+foreign_package() {
+	local dir=$work/apt/$1
+	private_apt
+	mkdir -p "$dir/lists/partial" "$dir/deb"
+	sed "s,\"$work/apt/lists\",\"$dir/lists\"," "$apt_conf" > "$dir/apt.conf"
+	cat >> "$dir/apt.conf" <<-CONF
+	Dir::State::status "$dir/status";
+	APT::Architecture "$1";
+	APT::Architectures { "$1"; };
+	CONF
+	: > "$dir/status"
+	rm -f "$dir/deb/$2"_*
+	logged "$work/log/apt-$1.log" apt-get -q -c "$dir/apt.conf" update
+	(cd "$dir/deb" && logged "$work/log/apt-$1.log" apt-get -q -c "$dir/apt.conf" download "$2")
+	rm -rf "$3" "$3.new"
+	dpkg-deb -x "$dir/deb/$2"_*.deb "$3.new"
+	mv "$3.new" "$3"
+}
+
+# busybox_of ARCH: the static busybox of x86_64 or another architecture
+busybox_of() {
+	local dir=$work/busybox-$1
+	[ "$1" != x86_64 ] || { busybox; return; }
+	[ -d "$dir" ] || foreign_package "$1" busybox-static "$dir" > /dev/null
+	find "$dir" -name busybox -type f -perm -u+x | head -n 1
 }
 
 qemu_fits() {
@@ -266,13 +298,37 @@ put_file() {
 #
 # Kernel builds
 #
+# The machine that the kernels of x86_64 are for
+x86_config=("$here/config/base" "$here/config/x86")
+plain_config=("${x86_config[@]}" "$here/config/plain" "$here/config/ia32")
+
+# for_config CONFIG: sets arch, how to call make (kmake_args), the files of the
+# configuration (fragments), and the image, which is also the name of its target.
+for_config() {
+	arch=x86_64 kmake_args='' image=arch/x86/boot/bzImage
+	fragments=("${x86_config[@]}" "$here/config/$1")
+	case $1 in
+	plain | mod) fragments=("${plain_config[@]}") ;;
+	san | memcg | gcov | kcsan) ;;
+	builtin) fragments=("$here/config/builtin") ;;
+	arm64 | arm64-64k)
+		arch=arm64 kmake_args='ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-' image=arch/arm64/boot/Image
+		fragments=("$here/config/base" "$here/config/plain" "$here/config/virt" "$here/config/virt-arm64"
+			   "$here/config/$([ "$1" = arm64 ] && echo pages-4k || echo pages-64k)") ;;
+	*) die "no configuration $1" 2 ;;
+	esac
+}
+
 # kmake SRC OUT ARGUMENTS...: make with all that our builds have in common
 kmake() {
-	local src=$1 out=$2 cc=()
+	local src=$1 out=$2 cc=() cross='' word
 	shift 2
+	for word; do
+		case $word in CROSS_COMPILE=*) cross=${word#*=} ;; esac
+	done
 	case " $* " in
-	*" CC="* | *" LLVM="* | *" CROSS_COMPILE="*) ;;
-	*) ! command -v ccache > /dev/null || cc=("CC=ccache gcc") ;;
+	*" CC="* | *" LLVM="*) ;;
+	*) ! command -v ccache > /dev/null || cc=("CC=ccache ${cross}gcc") ;;
 	esac
 	CCACHE_DIR=${CCACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-$work}/.cache}/uiommu-ccache} CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1 \
 	CCACHE_DEPEND=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-3G} \
