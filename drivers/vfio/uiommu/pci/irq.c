@@ -352,6 +352,12 @@ static void free_vectors(struct uiommu_pci *dev, unsigned int num)
 {
 	while (num--)
 		free_vector(&dev->irqs.vectors[num]);
+	/*
+	 * A CPU may have taken one before it was masked, and not have looked up
+	 * yet what that is: it must still be there, else it is an unexpected
+	 * interrupt.  And uiommu_pci_intx_again() may be at the vector.
+	 */
+	synchronize_rcu();
 	pci_free_irq_vectors(dev->pdev);
 	/* Turning MSI off turns INTx on. */
 	pci_intx(dev->pdev, 0);
@@ -426,8 +432,6 @@ static void turn_off(struct uiommu_pci *dev)
 	}
 	free_vectors(dev, irqs->num_vectors);
 
-	/* uiommu_pci_intx_again() may be at the vector. */
-	synchronize_rcu();
 	for (i = 0; i < irqs->num_vectors; i++) {
 		trigger = rcu_dereference_protected(irqs->vectors[i].trigger,
 						    true);
@@ -487,10 +491,13 @@ static int add_vectors(struct uiommu_pci *dev, unsigned int first,
 	return 0;
 
 err_free:
+	for_each_set_bit(i, added, UIOMMU_PCI_MAX_VECTORS)
+		free_vector(&irqs->vectors[i]);
+	/* As in free_vectors() */
+	synchronize_rcu();
 	for_each_set_bit(i, added, UIOMMU_PCI_MAX_VECTORS) {
 		map.index = i;
 		map.virq = pci_irq_vector(dev->pdev, i);
-		free_vector(&irqs->vectors[i]);
 		pci_msix_free_irq(dev->pdev, map);
 		RCU_INIT_POINTER(irqs->vectors[i].trigger, NULL);
 	}

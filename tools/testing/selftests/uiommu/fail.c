@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
+#include <linux/mman.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1216,7 +1217,7 @@ static char *pages_hugetlb(size_t size)
 {
 	char *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
-			 MAP_POPULATE, -1, 0);
+			 MAP_HUGE_2MB | MAP_POPULATE, -1, 0);
 
 	return mem == MAP_FAILED ? NULL : mem;
 }

@@ -20,6 +20,7 @@
 #include <glob.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <linux/mman.h>
 #include <linux/userfaultfd.h>
 #include <malloc.h>
 #include <poll.h>
@@ -521,7 +522,8 @@ static void *hostile(struct thread *t)
 		/* Runs out of the arena */
 		return area + ARENA_AT + ARENA_SIZE - any(t, 64);
 	default:
-		return (void *)addresses[any(t, ARRAY_SIZE(addresses))];
+		return (void *)(uintptr_t)
+			addresses[any(t, ARRAY_SIZE(addresses))];
 	}
 }
 
@@ -1904,7 +1906,8 @@ static bool make_area(void)
 		return false;
 	close(fd);
 	/* Where there are some left */
-	map_at(HUGETLB_AT, HUGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1);
+	map_at(HUGETLB_AT, HUGE,
+	       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB, -1);
 	madvise(area + ARENA_AT + HUGE, HUGE, MADV_HUGEPAGE);
 	return true;
 }

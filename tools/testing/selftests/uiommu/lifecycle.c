@@ -209,7 +209,7 @@ TEST_F_TIMEOUT(edu, killed_with_everything_open, TEST_SECONDS)
 			    VFIO_FLAG_WRITE) ||
 		    irq_set(self->dev.fd, VFIO_EVENTFD_MSI, eventfd_new()))
 			_exit(1);
-		engine_begin_write(&self->engine, IOVA_A, page_size());
+		engine_begin_write(&self->engine, IOVA_A, ENGINE_BYTES);
 		if (write(ready[1], "", 1) == 1)
 			pause();
 		_exit(2);
@@ -317,7 +317,7 @@ TEST_F_TIMEOUT(edu, unbind_in_use, TEST_SECONDS)
 	ASSERT_EQ(0, irq_set(self->dev.fd, VFIO_EVENTFD_MSI, efd));
 	EXPECT_TRUE(edu_works(&self->engine, self->mem));
 	ASSERT_EQ(0, node_name(self->bdf, old, sizeof(old)));
-	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, page_size()));
+	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, ENGINE_BYTES));
 	begin = now_ms();
 	ASSERT_EQ(0, pci_unbind(self->bdf));
 	EXPECT_GT(begin + SOON_MS, now_ms());
@@ -558,7 +558,7 @@ TEST_F_TIMEOUT(edu, removed_in_use, TEST_SECONDS)
 			     VFIO_FLAG_WRITE));
 	EXPECT_TRUE(edu_works(&self->engine, self->mem));
 	ASSERT_EQ(0, start_users(u, threads, &self->dev, self->mem));
-	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, page_size()));
+	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, ENGINE_BYTES));
 	begin = now_ms();
 	ASSERT_EQ(0, pci_attr_write(self->bdf, "remove", "1"));
 	EXPECT_GT(begin + SOON_MS, now_ms());
@@ -738,7 +738,7 @@ TEST_F_TIMEOUT(edu, dma_in_flight_at_close, TEST_SECONDS)
 			     VFIO_FLAG_WRITE));
 	EXPECT_TRUE(edu_works(&self->engine, self->mem));
 	memset(self->mem, 0, page_size());
-	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, page_size()));
+	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, ENGINE_BYTES));
 	device_close(&self->dev);
 	expect_no_late_dma(_metadata, &self->dev.log, self->mem);
 	munmap(self->engine.mem, self->engine.mem_len);
@@ -759,7 +759,7 @@ TEST_F_TIMEOUT(edu, dma_in_flight_at_unset, TEST_SECONDS)
 			     VFIO_FLAG_WRITE));
 	EXPECT_TRUE(edu_works(&self->engine, self->mem));
 	memset(self->mem, 0, page_size());
-	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, page_size()));
+	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, ENGINE_BYTES));
 	ASSERT_EQ(0, domain_unset(self->dev.fd));
 	expect_no_late_dma(_metadata, &self->dev.log, self->mem);
 	engine_stop(&self->engine);
@@ -773,7 +773,7 @@ TEST_F_TIMEOUT(edu, dma_in_flight_at_unbind, TEST_SECONDS)
 			     VFIO_FLAG_WRITE));
 	EXPECT_TRUE(edu_works(&self->engine, self->mem));
 	memset(self->mem, 0, page_size());
-	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, page_size()));
+	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, ENGINE_BYTES));
 	ASSERT_EQ(0, pci_unbind(self->bdf));
 	expect_no_late_dma(_metadata, &self->dev.log, self->mem);
 	device_close(&self->dev);
@@ -802,7 +802,7 @@ TEST_F_TIMEOUT(edu, dma_after_unset, TEST_SECONDS)
 	/* Neither the registers nor the bus is open to it any more. */
 	reg_write64(&self->dev, EDU_DMA_FROM, EDU_BUFFER + 8);
 	reg_write64(&self->dev, EDU_DMA_TO, IOVA_A);
-	reg_write64(&self->dev, EDU_DMA_COUNT, page_size());
+	reg_write64(&self->dev, EDU_DMA_COUNT, ENGINE_BYTES);
 	reg_write64(&self->dev, EDU_DMA_COMMAND,
 		    EDU_DMA_RUN | EDU_DMA_TO_MEMORY);
 	EXPECT_EQ(-EINVAL, config_command(self->dev.fd, 0,

@@ -237,7 +237,7 @@ TEST_F_TIMEOUT(memory, is_kept_on_request, TEST_SECONDS)
 			     VFIO_FLAG_WRITE));
 	ASSERT_EQ(0, munmap(self->mem, self->len));
 	EXPECT_EQ(before + 1, mappings(self->fd));
-	EXPECT_EQ(0, engine_write(&self->engine, IOVA_A, page_size()));
+	EXPECT_EQ(0, engine_write(&self->engine, IOVA_A, ENGINE_BYTES));
 	EXPECT_EQ(0, log_take_faults(&self->dev.log, 100));
 	EXPECT_EQ(bytes + self->len, pinned(self->fd));
 	EXPECT_EQ(0, dma_unmap(self->fd, IOVA_A, self->len));
@@ -314,8 +314,8 @@ TEST_F_TIMEOUT(memory, is_no_more_in_the_way, TEST_SECONDS)
 
 	/* Where interrupts are, no device can have memory. */
 	self->mem = pages_alloc(NPAGES);
-	ASSERT_EQ(0, dma_map(self->dev.space, self->mem, 0xfee00000, self->len,
-			     0));
+	ASSERT_EQ(0, dma_map(self->dev.space, self->mem,
+			     reserved_iova(self->dev.bdf), self->len, 0));
 	EXPECT_EQ(-EADDRNOTAVAIL, domain_set(self->dev.fd, self->dev.space));
 	ASSERT_EQ(0, munmap(self->mem, self->len));
 	EXPECT_EQ(0, domain_set(self->dev.fd, self->dev.space));
@@ -411,10 +411,10 @@ TEST_F_TIMEOUT(memory, many_go, TEST_SECONDS)
 {
 	__u64 before = mappings(self->fd), begin;
 	unsigned char *mem = pages_alloc(1);
-	int i, num = 20000;
+	int i, num = pages_to_lock(20000);
 
 	for (i = 0; i < num; i++) {
-		ASSERT_EQ(0, dma_map(self->fd, mem, IOVA_LARGE + i * page_size(),
+		ASSERT_EQ(0, dma_map(self->fd, mem, IOVA_HIGH + i * page_size(),
 				     page_size(), 0));
 	}
 	EXPECT_EQ(before + num, mappings(self->fd));

@@ -148,6 +148,8 @@ idle() {
 make_vfs() {
 	for pf in $(find_pci 8086 10c9); do
 		[ "$(driver_of "$pf")" = igb ] || continue
+		# QEMU's has none where pages are larger than its BARs.
+		[ -e "$pci/$pf/sriov_numvfs" ] || continue
 		export "UIOMMU_PF=$pf"
 		for net in "$pci/$pf"/net/*; do
 			ip link set "${net##*/}" up
@@ -210,7 +212,12 @@ done
 
 # The tests read the kernel log, also those of the ordinary user.
 echo 0 > /proc/sys/kernel/dmesg_restrict
-echo 16 > /proc/sys/vm/nr_hugepages
+# Of 2 MiB, which all machines have; the default size can be most of the memory.
+huge=hugepages-2048kB
+echo 16 > /sys/kernel/mm/hugepages/$huge/nr_hugepages
+# With pages of 64 KiB such transparent ones are not what the hardware calls huge.
+thp=/sys/kernel/mm/transparent_hugepage/$huge/enabled
+[ ! -w $thp ] || grep -q '\[inherit\]' $thp || echo madvise > $thp
 # Machines without interrupt isolation: lifecycle sees to it that this is needed.
 for p in /sys/module/*uiommu*/parameters/allow_unsafe_interrupts; do
 	[ ! -w "$p" ] || echo Y > "$p"

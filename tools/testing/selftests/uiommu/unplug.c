@@ -193,7 +193,7 @@ TEST_F_TIMEOUT(plug, pulled_out, TEST_SECONDS)
 
 	EXPECT_TRUE(engine_reaches(&self->engine, IOVA_A, self->mem));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, use, &u));
-	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, page_size()));
+	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, ENGINE_BYTES));
 	ASSERT_EQ(0, monitor("device_del dev%d", self->slot));
 	EXPECT_TRUE(wait_present(self->bdf, self->slot, false));
 	set_once(&u.stop, 1);
@@ -261,7 +261,7 @@ TEST_F_TIMEOUT(plug, torn_out, TEST_SECONDS)
 
 	EXPECT_TRUE(engine_reaches(&self->engine, IOVA_A, self->mem));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, use, &u));
-	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, page_size()));
+	ASSERT_EQ(0, engine_begin_write(&self->engine, IOVA_A, ENGINE_BYTES));
 	ASSERT_EQ(0, tear_out(self->port));
 	EXPECT_TRUE(wait_present(self->bdf, self->slot, false));
 	set_once(&u.stop, 1);
@@ -301,7 +301,7 @@ TEST_F_TIMEOUT(plug, unbind_of_a_stopped_process, TEST_SECONDS)
 		    irq_set(dev.fd, VFIO_EVENTFD_MSI, eventfd_new()) ||
 		    event_fd(dev.fd, 2, true) < 0)
 			_exit(1);
-		engine_begin_write(&engine, IOVA_A, page_size());
+		engine_begin_write(&engine, IOVA_A, ENGINE_BYTES);
 		if (write(ready[1], "", 1) == 1)
 			raise(SIGSTOP);
 		/* Let go again: what it has is gone. */

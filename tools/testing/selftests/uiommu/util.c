@@ -154,7 +154,7 @@ void log_read(struct log *log)
 		"Flags mismatch", "nobody cared",
 	};
 	static const char *const faults[] = {
-		"DMAR: [", "IO_PAGE_FAULT", "fault from EP",
+		"DMAR: [", "IO_PAGE_FAULT", "fault from EP", "event: F_",
 	};
 	char line[8192], *text;
 	ssize_t len;
@@ -232,6 +232,26 @@ ssize_t pci_attr_read(const char *bdf, const char *name, char *buf, size_t len)
 
 	pci_path(path, sizeof(path), bdf, name);
 	return file_read(path, buf, len);
+}
+
+/*
+ * Where a device can have no memory because its interrupts are there: what the
+ * hardware reserves for them, or the IOMMU driver.
+ */
+__u64 reserved_iova(const char *bdf)
+{
+	char text[4096], type[32], *line, *save;
+	unsigned long long first;
+
+	if (pci_attr_read(bdf, "iommu_group/reserved_regions", text,
+			  sizeof(text)) < 0)
+		return 0;
+	for (line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save))
+		if (sscanf(line, "%llx %*x %31s", &first, type) == 2 &&
+		    !strcmp(type, "msi"))
+			return first;
+	return 0;
 }
 
 /* A word of the real config space */
@@ -694,8 +714,12 @@ int device_map_bar(struct device *dev, unsigned int bar)
 
 	if (len < 0)
 		return len;
+	dev->regs = bar;
 	dev->bar = space_mmap(dev->fd, bar, 0, len);
 	dev->bar_len = len;
+	/* One that shares a page is read and written by calls. */
+	if (!dev->bar && len < (long)page_size() && errno == EINVAL)
+		return 0;
 	return dev->bar ? 0 : -errno;
 }
 
@@ -714,22 +738,38 @@ void device_close(struct device *dev)
 
 __u32 reg_read(struct device *dev, unsigned int reg)
 {
-	return get_once((__u32 *)(dev->bar + reg));
+	__u32 val = UINT32_MAX;
+
+	if (dev->bar)
+		return get_once((__u32 *)(dev->bar + reg));
+	space_read(dev->fd, dev->regs, reg, &val, sizeof(val));
+	return val;
 }
 
 void reg_write(struct device *dev, unsigned int reg, __u32 val)
 {
-	set_once((__u32 *)(dev->bar + reg), val);
+	if (dev->bar)
+		set_once((__u32 *)(dev->bar + reg), val);
+	else
+		space_write(dev->fd, dev->regs, reg, &val, sizeof(val));
 }
 
 __u64 reg_read64(struct device *dev, unsigned int reg)
 {
-	return get_once((__u64 *)(dev->bar + reg));
+	__u64 val = UINT64_MAX;
+
+	if (dev->bar)
+		return get_once((__u64 *)(dev->bar + reg));
+	space_read(dev->fd, dev->regs, reg, &val, sizeof(val));
+	return val;
 }
 
 void reg_write64(struct device *dev, unsigned int reg, __u64 val)
 {
-	set_once((__u64 *)(dev->bar + reg), val);
+	if (dev->bar)
+		set_once((__u64 *)(dev->bar + reg), val);
+	else
+		space_write(dev->fd, dev->regs, reg, &val, sizeof(val));
 }
 
 /*
@@ -738,6 +778,22 @@ void reg_write64(struct device *dev, unsigned int reg, __u64 val)
 size_t page_size(void)
 {
 	return sysconf(_SC_PAGESIZE);
+}
+
+/* Bytes that one entry of the last but one level of page tables maps */
+size_t huge_page_size(void)
+{
+	long size = file_number("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+
+	return size > 0 ? size : 512 * page_size();
+}
+
+/* Of @max pages, those that an ordinary user may lock: run.sh lets it 256 MiB. */
+unsigned int pages_to_lock(unsigned int max)
+{
+	size_t may = (192UL << 20) / page_size();
+
+	return max < may ? max : may;
 }
 
 /* Zeroed private pages that are there, or NULL */
@@ -874,7 +930,7 @@ static int edu_load(struct engine *engine)
 	if (engine->loaded)
 		return 0;
 	ret = edu_dma(engine->dev, IOVA_ENGINE + 4 * page_size(), EDU_BUFFER,
-		      page_size(), 0);
+		      ENGINE_BYTES, 0);
 	engine->loaded = !ret;
 	return ret;
 }
@@ -986,7 +1042,7 @@ static int nvme_start(struct engine *engine)
 	if (ret)
 		return ret;
 	return nvme_io(engine, NVME_OP_WRITE, 0,
-		       IOVA_ENGINE + 4 * page_size(), page_size());
+		       IOVA_ENGINE + 4 * page_size(), ENGINE_BYTES);
 }
 
 /*
@@ -1012,7 +1068,7 @@ int engine_start(struct engine *engine, struct device *dev)
 	if (!engine->mem)
 		return -ENOMEM;
 	engine->data = engine->mem + 4 * page_size();
-	for (i = 0; i < page_size(); i++)
+	for (i = 0; i < ENGINE_BYTES; i++)
 		engine->data[i] = (i * 7 + i / 256 + 1) | 1;
 	ret = dma_map(dev->space, engine->mem, IOVA_ENGINE, engine->mem_len,
 		      VFIO_FLAG_WRITE);
@@ -1036,7 +1092,7 @@ void engine_stop(struct engine *engine)
 {
 	if (!engine->mem)
 		return;
-	if (engine->nvme && engine->dev->bar) {
+	if (engine->nvme && engine->dev->fd >= 0) {
 		reg_write(engine->dev, NVME_CC, 0);
 		nvme_ready(engine->dev, 0);
 	}
@@ -1066,8 +1122,8 @@ int engine_write(struct engine *engine, __u64 iova, size_t len)
 bool engine_reaches(struct engine *engine, __u64 iova, void *mem)
 {
 	memset(mem, 0, page_size());
-	return !engine_write(engine, iova, page_size()) &&
-	       !memcmp(mem, engine->data, page_size()) &&
+	return !engine_write(engine, iova, ENGINE_BYTES) &&
+	       !memcmp(mem, engine->data, ENGINE_BYTES) &&
 	       !log_take_faults(&engine->dev->log, 0);
 }
 

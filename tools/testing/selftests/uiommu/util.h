@@ -28,6 +28,12 @@
 #define IOVA_LARGE	0x01000000ULL
 #define IOVA_ENGINE	0x0e000000ULL
 
+/* What is too large for these: no IOMMU keeps anything for interrupts there. */
+#define IOVA_HIGH	0x100000000ULL
+
+/* What an engine transfers at most: edu has a buffer of that size. */
+#define ENGINE_BYTES	4096
+
 /* The kernel logs no more than 10 faults in this time. */
 #define FAULT_INTERVAL_MS	5100
 
@@ -50,8 +56,9 @@ struct log {
  * @bdf: its PCI address
  * @fd: /dev/vfioN
  * @space: /dev/uiommu
- * @bar: BAR 0, when it is mapped
+ * @bar: a BAR, when it is mapped
  * @bar_len: length of that mapping
+ * @regs: the BAR that reg_read() and reg_write() access, by calls if need be
  * @log: kernel log since the device was opened
  */
 struct device {
@@ -60,12 +67,13 @@ struct device {
 	int space;
 	unsigned char *bar;
 	size_t bar_len;
+	unsigned int regs;
 	struct log log;
 };
 
 /**
  * struct engine - a device that copies memory on demand
- * @dev: attached, BAR 0 mapped
+ * @dev: attached, with registers in BAR 0
  * @nvme: an NVMe drive, else QEMU's edu
  * @loaded: edu's buffer holds @data
  * @mem: memory that belongs to the engine, mapped through the space fd
@@ -74,7 +82,7 @@ struct device {
  * @sq_tail: next entry of the submission queues
  * @cq_head: next entry of the completion queues
  * @phase: phase tag of the next completion
- * @data: a page with the pattern that engine_write() writes
+ * @data: the pattern that engine_write() writes, of ENGINE_BYTES
  */
 struct engine {
 	struct device *dev;
@@ -116,6 +124,7 @@ unsigned int log_take_faults(struct log *log, unsigned int ms);
 void pci_path(char *path, size_t len, const char *bdf, const char *name);
 int pci_attr_write(const char *bdf, const char *name, const char *text);
 ssize_t pci_attr_read(const char *bdf, const char *name, char *buf, size_t len);
+__u64 reserved_iova(const char *bdf);
 long pci_config_word(const char *bdf, unsigned int pos);
 int pci_driver_write(const char *driver, const char *name, const char *text);
 bool pci_driver_is(const char *bdf, const char *driver);
@@ -178,12 +187,14 @@ void reg_write64(struct device *dev, unsigned int reg, __u64 val);
 
 /* Memory */
 size_t page_size(void);
+size_t huge_page_size(void);
+unsigned int pages_to_lock(unsigned int max);
 void *pages_alloc(size_t npages);
 bool memory_is(const void *mem, unsigned char byte, size_t len);
 long pins_outstanding(void);
 bool limit_is_lifted(void);
 
-/* Device DMA, at most a page at a time */
+/* Device DMA, at most ENGINE_BYTES at a time */
 int engine_start(struct engine *engine, struct device *dev);
 int engine_attach(struct engine *engine, struct device *dev);
 void engine_stop(struct engine *engine);
