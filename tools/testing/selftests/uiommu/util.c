@@ -176,6 +176,9 @@ void log_read(struct log *log)
 		if (!text)
 			continue;
 		text++;
+		/* Races of all of the kernel: who reads the log has to tell. */
+		if (strstr(text, "BUG: KCSAN:"))
+			continue;
 		if (line_has(text, splats, ARRAY_LEN(splats)))
 			log->splats++;
 		else if (line_has(text, faults, ARRAY_LEN(faults)))
