@@ -153,6 +153,7 @@ void uiommu_pci_mapping_put(struct uiommu_pci_mapping *m)
 
 static void drain(void *unused)
 {
+	/* Orders what was stored write-combining before all that follows. */
 	wmb();
 }
 
