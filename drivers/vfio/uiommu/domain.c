@@ -376,6 +376,7 @@ static int fill_all(struct uiommu_space *space, struct uiommu_domain *domain)
 		m = to_mapping(node);
 		uiommu_domain_clear(domain, uiommu_first(m),
 				    uiommu_pinned_size(m));
+		cond_resched();
 	}
 	return ret;
 }
@@ -585,6 +586,7 @@ static void drop_domain(struct uiommu_space *space,
 			m = to_mapping(node);
 			uiommu_domain_unmap(domain, uiommu_first(m),
 					    uiommu_pinned_size(m), &gather);
+			cond_resched();
 		}
 	}
 	iommu_iotlb_sync(domain->iommu, &gather);

@@ -348,8 +348,26 @@ static void free_vector(struct uiommu_pci_vector *vector)
 	vector->irq = 0;
 }
 
+/*
+ * Without a mask of its vectors MSI goes on when its address is taken away, and
+ * writes to 0 then.
+ */
+static void stop_msi(struct pci_dev *pdev)
+{
+	unsigned int pos = pdev->msi_cap + PCI_MSI_FLAGS;
+	u16 flags;
+
+	if (!pdev->msi_enabled)
+		return;
+	/* Turning MSI off turns INTx on. */
+	pci_intx(pdev, 0);
+	pci_read_config_word(pdev, pos, &flags);
+	pci_write_config_word(pdev, pos, flags & ~PCI_MSI_FLAGS_ENABLE);
+}
+
 static void free_vectors(struct uiommu_pci *dev, unsigned int num)
 {
+	stop_msi(dev->pdev);
 	while (num--)
 		free_vector(&dev->irqs.vectors[num]);
 	/*
@@ -359,7 +377,7 @@ static void free_vectors(struct uiommu_pci *dev, unsigned int num)
 	 */
 	synchronize_rcu();
 	pci_free_irq_vectors(dev->pdev);
-	/* Turning MSI off turns INTx on. */
+	/* As in stop_msi(), for MSI-X */
 	pci_intx(dev->pdev, 0);
 }
 

@@ -291,6 +291,8 @@ static void shut_down(struct uiommu_pci *dev, bool can_reset)
 	/* A reset can map BARs, and must find them as if nobody had. */
 	for (i = 0; i < PCI_STD_NUM_BARS; i++)
 		uiommu_pci_bar_unmap(dev, i);
+	/* Nobody can map one now. */
+	WRITE_ONCE(dev->combined, false);
 	stop_dma(dev);
 	dev->was_master = false;
 	if (can_reset && !pci_dev_is_disconnected(pdev))

@@ -163,6 +163,7 @@ static void drain(void *unused)
  *
  * A processor can gather write-combining stores for as long as nothing makes it
  * send them, and a TLB is flushed without an interrupt where hardware can do so.
+ * Costs each processor one, at the rate at which a user who combines closes gates.
  *
  * Context: process context, interrupts enabled.
  */

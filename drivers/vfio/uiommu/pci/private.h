@@ -242,7 +242,7 @@ struct uiommu_pci_msix_range {
  * @space: what the device is attached to, or NULL
  * @saved_state: config space as it is between users
  * @bars_lock: protects what of @bars is mapped by the kernel and by processes
- * @combined: a page of @bars is or was mapped write-combining
+ * @combined: a page of @bars is or was mapped write-combining by these users
  * @bars: standard BARs and the ROM; set at first open
  * @msix_table: set at first open
  * @msix_pba: the pending bits, likewise

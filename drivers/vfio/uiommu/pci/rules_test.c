@@ -1127,6 +1127,7 @@ static void mutate(struct device_model *model,
 		   struct uiommu_pci_rules_source *src, struct rnd_state *rnd)
 {
 	unsigned int n = 1 + draw(rnd, 8), pos;
+	u32 val;
 
 	while (n--) {
 		switch (draw(rnd, 6)) {
@@ -1149,9 +1150,9 @@ static void mutate(struct device_model *model,
 			break;
 		case 4:		/* an extended one, and the next */
 			pos = PCI_CFG_SPACE_SIZE + draw(rnd, 960) * 4;
-			model_set(model, pos, draw(rnd, PCI_EXT_CAP_ID_MAX + 2) |
-					      BIT(16) |
-					      prandom_u32_state(rnd) << 20);
+			val = draw(rnd, PCI_EXT_CAP_ID_MAX + 2);
+			val |= BIT(16) | prandom_u32_state(rnd) << 20;
+			model_set(model, pos, val);
 			break;
 		default:	/* its BARs */
 			pos = draw(rnd, ARRAY_SIZE(src->bars));

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
+#include <linux/serial.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -1302,6 +1303,13 @@ static ssize_t read_all(int fd, char *buf, size_t len, int timeout)
 	return done;
 }
 
+static bool answered(const char *answer)
+{
+	const char *text = strchr(answer, '\n');
+
+	return text && strstr(text, "(qemu) ");
+}
+
 /*
  * Tell the machine, where it is an emulated one that can be told: UIOMMU_MONITOR
  * is a terminal with the monitor of QEMU at its other end.
@@ -1309,9 +1317,12 @@ static ssize_t read_all(int fd, char *buf, size_t len, int timeout)
 int monitor(const char *format, ...)
 {
 	const char *path = getenv("UIOMMU_MONITOR");
-	char command[200], answer[16384], *text;
-	struct termios raw;
+	char command[200], answer[16384] = "", *text;
+	struct serial_struct port;
 	int fd, len, ret = -EIO;
+	struct termios raw;
+	size_t done = 0;
+	ssize_t got;
 	va_list args;
 
 	if (!path)
@@ -1328,15 +1339,26 @@ int monitor(const char *format, ...)
 		cfmakeraw(&raw);
 		tcsetattr(fd, TCSANOW, &raw);
 	}
+	/* Polled: a virtual serial port can lose its interrupt for good. */
+	if (!ioctl(fd, TIOCGSERIAL, &port)) {
+		port.irq = 0;
+		ioctl(fd, TIOCSSERIAL, &port);
+	}
 	/* What is left from before */
 	read_all(fd, answer, sizeof(answer), 100);
-	if (write(fd, command, len + 1) != len + 1 ||
-	    read_all(fd, answer, sizeof(answer), 10000) < 0)
+	*answer = 0;
+	if (write(fd, command, len + 1) != len + 1)
 		goto out;
 	/* It repeats the command, answers, and asks for the next. */
+	while (!answered(answer)) {
+		if (done >= sizeof(answer) - 1)
+			goto out;
+		got = read_all(fd, answer + done, sizeof(answer) - done, 20000);
+		if (got <= 0)
+			goto out;
+		done += got;
+	}
 	text = strchr(answer, '\n');
-	if (!text || !strstr(text, "(qemu) "))
-		goto out;
 	ret = strcasestr(text, "error") ? -EINVAL : 0;
 out:
 	close(fd);
