@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
-#include <linux/serial.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -1318,7 +1317,6 @@ int monitor(const char *format, ...)
 {
 	const char *path = getenv("UIOMMU_MONITOR");
 	char command[200], answer[16384] = "", *text;
-	struct serial_struct port;
 	int fd, len, ret = -EIO;
 	struct termios raw;
 	size_t done = 0;
@@ -1337,15 +1335,17 @@ int monitor(const char *format, ...)
 		return -errno;
 	if (!tcgetattr(fd, &raw)) {
 		cfmakeraw(&raw);
-		tcsetattr(fd, TCSANOW, &raw);
+		tcsetattr(fd, TCSAFLUSH, &raw);
 	}
-	/* Polled: a virtual serial port can lose its interrupt for good. */
-	if (!ioctl(fd, TIOCGSERIAL, &port)) {
-		port.irq = 0;
-		ioctl(fd, TIOCSSERIAL, &port);
-	}
-	/* What is left from before */
-	read_all(fd, answer, sizeof(answer), 100);
+	/*
+	 * Until then it echoed to the monitor what came from there: that is the
+	 * beginning of a command now, which has to end.
+	 */
+	tcflush(fd, TCIOFLUSH);
+	if (write(fd, "\n", 1) != 1)
+		goto out;
+	while (read_all(fd, answer, sizeof(answer), 1000) > 0)
+		;
 	*answer = 0;
 	if (write(fd, command, len + 1) != len + 1)
 		goto out;
