@@ -95,7 +95,7 @@ static void avoided(struct kunit *test)
 	take(test, space, 0x08000000 - PAGES(3), PAGES(3));
 	KUNIT_EXPECT_EQ(test, 0x08100000, choose(test, space, 0, PAGE_SIZE));
 	/* One that somebody has there by name is none in the way. */
-	take(test, space, 0x08080000, PAGES(16));
+	take(test, space, 0x08080000, SZ_64K);
 	KUNIT_EXPECT_EQ(test, 0x08100000, choose(test, space, 0, PAGE_SIZE));
 	take(test, space, 0x08100000, 0xfee00000 - 0x08100000 - PAGES(16));
 	KUNIT_EXPECT_EQ(test, 0xfef00000, choose(test, space, 0, PAGES(17)));
@@ -111,12 +111,11 @@ static void around_avoided(struct kunit *test)
 	struct uiommu_space *space = new_space(test);
 	u64 iova;
 
-	take(test, space, 0x200000, PAGES(10000));
-	take(test, space, choose(test, space, 0x200000, PAGES(30000)),
-	     PAGES(30000));
-	iova = choose(test, space, 0x200000, PAGES(20000));
+	take(test, space, SZ_2M, 40 * SZ_1M);
+	take(test, space, choose(test, space, SZ_2M, 120 * SZ_1M), 120 * SZ_1M);
+	iova = choose(test, space, SZ_2M, 80 * SZ_1M);
 	KUNIT_EXPECT_LT(test, iova, 0x08000000);
-	take(test, space, iova, PAGES(20000));
+	take(test, space, iova, 80 * SZ_1M);
 
 	scoped_guard(mutex, &space->iova_lock)
 		uiommu_choose_anew(space);
@@ -153,21 +152,26 @@ static void windows(struct kunit *test)
 static void congruent(struct kunit *test)
 {
 	struct uiommu_space *space = new_space(test);
+	/* Some huge pages are larger than what is below the avoided ranges. */
+	const u64 base = ALIGN(0xfef00000ULL, PMD_SIZE);
 
-	KUNIT_EXPECT_EQ(test, PMD_SIZE, choose(test, space, 0, PMD_SIZE));
-	KUNIT_EXPECT_EQ(test, PAGES(5),
+	take(test, space, 0, base + PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, base + PMD_SIZE,
+			choose(test, space, 0, PMD_SIZE));
+	KUNIT_EXPECT_EQ(test, base + PAGES(5),
 			choose(test, space, 7 * PMD_SIZE + PAGES(5), PMD_SIZE));
-	KUNIT_EXPECT_EQ(test, PMD_SIZE - PAGE_SIZE,
+	KUNIT_EXPECT_EQ(test, base + PMD_SIZE - PAGE_SIZE,
 			choose(test, space, PMD_SIZE - PAGE_SIZE,
 			       PMD_SIZE + PAGES(3)));
 	/* A small one goes anywhere. */
-	KUNIT_EXPECT_EQ(test, PAGE_SIZE,
+	KUNIT_EXPECT_EQ(test, base + PAGE_SIZE,
 			choose(test, space, PAGES(5), PMD_SIZE - PAGE_SIZE));
 	/* Half of a hole is lost to it, but is found by a small one. */
-	take(test, space, PAGE_SIZE, PAGES(9));
-	KUNIT_EXPECT_EQ(test, PMD_SIZE + PAGE_SIZE,
+	take(test, space, base + PAGE_SIZE, PAGES(9));
+	KUNIT_EXPECT_EQ(test, base + PMD_SIZE + PAGE_SIZE,
 			choose(test, space, PAGES(1), PMD_SIZE));
-	KUNIT_EXPECT_EQ(test, PAGES(10), choose(test, space, 0, PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, base + PAGES(10),
+			choose(test, space, 0, PAGE_SIZE));
 }
 
 static void limits(struct kunit *test)
@@ -199,10 +203,10 @@ static void limits(struct kunit *test)
 #define BOOK	(PMD_SIZE / PAGE_SIZE * 6)
 
 /* Where the book begins: not far before an avoided range */
-#define START	(0x08000000 - 2 * PMD_SIZE)
+#define START	(round_down(0xfee00000ULL, PMD_SIZE) - 2 * PMD_SIZE)
 
 struct book {
-	DECLARE_BITMAP(used, 1 << 14);
+	DECLARE_BITMAP(used, 1 << 16);
 };
 
 /* Against a bitmap, with a limit, sizes up to two huge pages, and all holes */
@@ -213,19 +217,17 @@ static void at_random(struct kunit *test)
 	struct uiommu_mapping *m;
 	struct rnd_state rnd;
 	struct rb_node *node;
-	unsigned long n, p, align, vaddr;
+	unsigned long n, p, used, align, page;
 	unsigned int i, k;
 	u64 iova;
 	int ret;
 
 	KUNIT_ASSERT_NOT_NULL(test, book);
-	KUNIT_ASSERT_LE(test, BOOK, 1 << 14);
-	if (PMD_SIZE > SZ_32M)
-		kunit_skip(test, "huge pages are too large");
+	KUNIT_ASSERT_LE(test, BOOK, 1 << 16);
 	prandom_seed_state(&rnd, 2010);
 	for (p = 0; p < BOOK; p++)
-		if (START + PAGES(p) >= 0x08000000 &&
-		    START + PAGES(p) <= 0x080fffff)
+		if (START + PAGES(p) >= 0xfee00000 &&
+		    START + PAGES(p) <= 0xfeefffff)
 			__set_bit(p, book->used);
 	take(test, space, 0, START);
 	for (i = 0; i < 4000; i++) {
@@ -244,14 +246,16 @@ static void at_random(struct kunit *test)
 		}
 		n = 1 + prandom_u32_state(&rnd) %
 			(r & 0xe00 ? 24 : 2 * PMD_SIZE / PAGE_SIZE);
-		vaddr = PAGES(prandom_u32_state(&rnd) & 0xffff);
+		page = prandom_u32_state(&rnd) & 0xffff;
 		align = PAGES(n) >= PMD_SIZE ? PMD_SIZE / PAGE_SIZE : 1;
-		for (p = 0; p + n <= BOOK; p++)
-			if (p % align == (vaddr >> PAGE_SHIFT) % align &&
-			    find_next_bit(book->used, p + n, p) >= p + n)
+		for (p = page % align; p + n <= BOOK;
+		     p = used + 1 + (page - used - 1) % align) {
+			used = find_next_bit(book->used, p + n, p);
+			if (used >= p + n)
 				break;
-		ret = try(space, vaddr, PAGES(n), START + PAGES(BOOK) - 1,
-			  &iova);
+		}
+		ret = try(space, page << PAGE_SHIFT, PAGES(n),
+			  START + PAGES(BOOK) - 1, &iova);
 		if (p + n > BOOK) {
 			KUNIT_ASSERT_EQ(test, -ENOSPC, ret);
 			continue;
