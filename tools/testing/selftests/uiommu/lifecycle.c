@@ -993,10 +993,12 @@ TEST_F_TIMEOUT(bind, device_without_reset_is_refused, TEST_SECONDS)
 /* The administrator has taken the ways to reset it away. */
 TEST_F_TIMEOUT(bind, device_with_resets_disabled_is_refused, TEST_SECONDS)
 {
-	const char *bdf = getenv("UIOMMU_VF") ?: self->bdf;
+	const char *bdf = getenv("UIOMMU_VF");
 	bool was_open;
 	int fd;
 
+	if (!bdf)
+		SKIP(return, "needs a device that its slot does not reset");
 	/* Before it is bound */
 	ASSERT_EQ(0, pci_unbind(bdf));
 	ASSERT_EQ(0, pci_attr_write(bdf, "reset_method", "\n"));

@@ -288,8 +288,8 @@ TEST_F_TIMEOUT(range, holes, TEST_SECONDS)
 	ASSERT_EQ(0, munmap(mem, size));
 	EXPECT_EQ(-EFAULT, dma_map(self->fd, mem, IOVA_A, size, 0));
 	EXPECT_EQ(-EFAULT, dma_map(self->fd, mem, IOVA_A, 2 * size, 0));
-	EXPECT_EQ(-EFAULT, dma_map(self->fd, mem + size, IOVA_A, 2047 * size,
-				   VFIO_FLAG_WRITE));
+	EXPECT_EQ(-EFAULT, dma_map(self->fd, mem + size, IOVA_HIGH,
+				   2047 * size, VFIO_FLAG_WRITE));
 	EXPECT_EQ(-EFAULT, dma_map(self->fd, NULL, IOVA_A, size, 0));
 	/* Kernel memory */
 	EXPECT_EQ(-EFAULT, dma_map(self->fd, (void *)(-64 * MIB), IOVA_A, size,
@@ -299,10 +299,10 @@ TEST_F_TIMEOUT(range, holes, TEST_SECONDS)
 	EXPECT_EQ(0, info.out_pinned);
 	EXPECT_EQ(0, info.out_charged);
 	EXPECT_EQ(pins, pins_outstanding());
-	EXPECT_EQ(-ENXIO, dma_unmap(self->fd, IOVA_A, 2048 * size));
-	EXPECT_EQ(0, dma_map(self->fd, mem + size, IOVA_A, 2046 * size,
+	EXPECT_EQ(-ENXIO, dma_unmap(self->fd, IOVA_HIGH, 2048 * size));
+	EXPECT_EQ(0, dma_map(self->fd, mem + size, IOVA_HIGH, 2046 * size,
 			     VFIO_FLAG_WRITE));
-	EXPECT_EQ(0, dma_unmap(self->fd, IOVA_A, 2046 * size));
+	EXPECT_EQ(0, dma_unmap(self->fd, IOVA_HIGH, 2046 * size));
 	EXPECT_EQ(pins, pins_outstanding());
 }
 
@@ -429,8 +429,8 @@ TEST_F_TIMEOUT(range, many_mappings, TEST_SECONDS)
 	ASSERT_EQ(0, space_info(self->dev.space, &info));
 	EXPECT_EQ(num, info.out_mappings);
 	EXPECT_EQ(num * size, info.out_pinned);
-	EXPECT_EQ(-EBUSY, dma_map(self->fd, self->mem, IOVA_HIGH,
-				  num * 2 * size, 0));
+	EXPECT_EQ(-EBUSY, dma_map(self->fd, self->mem, IOVA_HIGH + num * size,
+				  64 * size, 0));
 	for (i = 0; i < num; i += 2) {
 		ASSERT_EQ(0, dma_unmap(self->fd, IOVA_HIGH + i * 2 * size,
 				       size));

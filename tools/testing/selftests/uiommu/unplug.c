@@ -398,7 +398,9 @@ TEST_F_TIMEOUT(global, virtual_functions_are_not_made_by_users, TEST_SECONDS)
 
 	if (geteuid() || !bdf)
 		SKIP(return, "needs root and a physical function");
-	ASSERT_LT(0, pci_attr_read(bdf, "sriov_totalvfs", num, sizeof(num)));
+	/* Not where pages are larger than its BARs are */
+	if (pci_attr_read(bdf, "sriov_totalvfs", num, sizeof(num)) <= 0)
+		SKIP(return, "the kernel makes it no virtual functions");
 	EXPECT_GT(0, pci_attr_write(bdf, "sriov_numvfs", "1"));
 	ASSERT_EQ(0, device_open(&dev, bdf));
 	ASSERT_EQ(0, device_attach(&dev));
