@@ -105,6 +105,10 @@ TEST_F_TIMEOUT(edu, sysfs_layout, TEST_SECONDS)
 	snprintf(path, sizeof(path), "PCI_SLOT_NAME=%s", self->bdf);
 	EXPECT_NE(NULL, strstr(text, path));
 
+	/* Where drivers have looked since 2010 */
+	ASSERT_LT(0, pci_attr_read(self->bdf, "vfio/node", text, sizeof(text)));
+	EXPECT_STREQ(entry, strtok(text, "\n"));
+
 	/* The class has it, too, and leads back to the PCI device. */
 	snprintf(path, sizeof(path), "/sys/class/uiommu/%s/device", entry);
 	ASSERT_NE(NULL, realpath(path, real));
@@ -1027,6 +1031,31 @@ TEST_F_TIMEOUT(bind, device_with_resets_disabled_is_refused, TEST_SECONDS)
 	fd = node_open(bdf, O_RDWR);
 	EXPECT_LE(0, fd);
 	close(fd);
+}
+
+/* A driver can leave virtual functions behind, which others drive. */
+TEST_F_TIMEOUT(bind, physical_function_in_use_is_refused, TEST_SECONDS)
+{
+	static const char stub[] = "pci-pf-stub";
+	const char *bdf = getenv("UIOMMU_IGB");
+	char num[16];
+
+	if (!bdf || pci_attr_read(bdf, "sriov_totalvfs", num, sizeof(num)) <= 0)
+		SKIP(return, "no device with virtual functions");
+	if (access("/sys/bus/pci/drivers/pci-pf-stub", F_OK))
+		SKIP(return, "no CONFIG_PCI_PF_STUB");
+	ASSERT_EQ(0, pci_unbind(bdf));
+	ASSERT_EQ(0, pci_attr_write(bdf, "driver_override", stub));
+	ASSERT_EQ(0, pci_driver_write(stub, "bind", bdf));
+	ASSERT_EQ(0, pci_attr_write(bdf, "sriov_numvfs", "1"));
+	ASSERT_EQ(0, pci_driver_write(stub, "unbind", bdf));
+	expect_refused(_metadata, bdf);
+
+	ASSERT_EQ(0, pci_attr_write(bdf, "driver_override", stub));
+	ASSERT_EQ(0, pci_driver_write(stub, "bind", bdf));
+	ASSERT_EQ(0, pci_attr_write(bdf, "sriov_numvfs", "0"));
+	ASSERT_EQ(0, pci_driver_write(stub, "unbind", bdf));
+	EXPECT_EQ(0, pci_bind(bdf));
 }
 
 /* An open fd holds the module; asking does not wait for it. */

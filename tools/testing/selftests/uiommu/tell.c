@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -321,6 +322,64 @@ TEST_F_TIMEOUT(tell, errors_without_users, TEST_SECONDS)
 }
 
 /*
+ * The core gives up all that is below a port when something there has no driver
+ * that knows of errors: to its users the device is gone, until it is bound anew.
+ */
+TEST(permanent_failure)
+{
+	const char *bdf = getenv("UIOMMU_PAIR1");
+	const char *sibling = getenv("UIOMMU_PAIR2");
+	struct uiommu_device_info info;
+	struct uiommu_event event;
+	struct device dev;
+	int fd, ret, both[2];
+
+	if (geteuid() || !bdf || !sibling)
+		SKIP(return, "needs root and two functions in a slot");
+	ASSERT_EQ(0, device_open(&dev, bdf));
+	both[0] = dev.fd;
+	both[1] = node_open(sibling, O_RDWR);
+	ASSERT_EQ(0, device_reset_set(dev.fd, both, 2));
+	close(both[1]);
+	ASSERT_EQ(0, device_attach(&dev));
+	fd = event_fd(dev.fd, 0, false);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, pci_unbind(sibling));
+	ret = inject(bdf, "rp", "COMP_TIME");
+	if (!ret) {
+		EXPECT_EQ(0, event_wait_for(fd, UIOMMU_EVENT_ERROR, &event));
+		EXPECT_EQ(0, event_wait_for(fd, UIOMMU_EVENT_REMOVED, &event));
+		EXPECT_EQ(0, event_read(fd, &event, 1));
+		EXPECT_EQ(POLLHUP, event_poll(fd));
+		EXPECT_EQ(-ENODEV, device_info(dev.fd, &info));
+		EXPECT_EQ(-ENODEV, device_reset(dev.fd));
+		EXPECT_EQ(0, pci_config_word(bdf, PCI_COMMAND) &
+			     PCI_COMMAND_MASTER);
+		close(fd);
+		device_close(&dev);
+		EXPECT_EQ(-ENODEV, node_open(bdf, O_RDWR));
+		ASSERT_EQ(0, pci_unbind(bdf));
+		ASSERT_EQ(0, pci_bind(bdf));
+	}
+	EXPECT_EQ(0, pci_bind(sibling));
+	if (!ret) {
+		ASSERT_EQ(0, device_open(&dev, bdf));
+		both[0] = dev.fd;
+		both[1] = node_open(sibling, O_RDWR);
+		EXPECT_EQ(0, device_reset_set(dev.fd, both, 2));
+		EXPECT_EQ(0, device_attach(&dev));
+		close(both[1]);
+	}
+	device_close(&dev);
+	log_read(&dev.log);
+	EXPECT_EQ(0, dev.log.splats + dev.log.faults);
+	log_close(&dev.log);
+	if (ret == -ENOENT)
+		SKIP(return, "this machine makes no errors");
+	EXPECT_EQ(0, ret);
+}
+
+/*
  * Sleep of the machine, as far as can be tried without: "platform" does all but
  * that.
  */
@@ -329,7 +388,13 @@ TEST_F_TIMEOUT(tell, sleep, TEST_SECONDS)
 	static const char test[] = "/sys/power/pm_test";
 	struct uiommu_event events[4];
 	__u32 command;
+	glob_t found;
 
+	/* virtio-iommu does, and CPUs then wait for it in vain. */
+	if (!glob("/sys/bus/virtio/drivers/virtio_iommu/virtio*", 0, NULL, &found)) {
+		globfree(&found);
+		SKIP(return, "the IOMMU falls asleep before its devices");
+	}
 	if (file_write(test, "platform"))
 		SKIP(return, "no CONFIG_PM_DEBUG");
 	file_write("/sys/module/suspend/parameters/pm_test_delay", "1");

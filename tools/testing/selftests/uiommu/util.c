@@ -699,6 +699,15 @@ int device_open(struct device *dev, const char *bdf)
 	return dev->space < 0 ? dev->space : 0;
 }
 
+/* Can a device only raise those interrupts that are its own? */
+bool device_isolated(int fd)
+{
+	struct uiommu_device_info info;
+
+	return !device_info(fd, &info) &&
+	       info.out_flags & UIOMMU_DEVICE_ISOLATED_MSI;
+}
+
 /* Attach, and let the device decode its BARs and do DMA. */
 int device_attach(struct device *dev)
 {
@@ -714,11 +723,22 @@ int device_attach(struct device *dev)
 int device_map_bar(struct device *dev, unsigned int bar)
 {
 	long len = bar_len(dev->fd, bar);
+	unsigned int cap;
+	__u32 table;
 
 	if (len < 0)
 		return len;
 	dev->regs = bar;
 	dev->bar = space_mmap(dev->fd, bar, 0, len);
+	cap = config_cap(dev->fd, PCI_CAP_ID_MSIX);
+	if (!dev->bar && cap) {
+		/* Without isolated interrupts up to the MSI-X table */
+		table = config_read(dev->fd, cap + PCI_MSIX_TABLE, 4);
+		if ((table & PCI_MSIX_TABLE_BIR) == bar && table >= page_size()) {
+			len = table & ~(page_size() - 1);
+			dev->bar = space_mmap(dev->fd, bar, 0, len);
+		}
+	}
 	dev->bar_len = len;
 	/* One that shares a page is read and written by calls. */
 	if (!dev->bar && len < (long)page_size() && errno == EINVAL)
@@ -849,6 +869,7 @@ bool limit_is_lifted(void)
  * Device DMA
  */
 #define ENGINE_PAGES		5
+#define AMD_IOMMU		"/sys/class/iommu/ivhd0"
 #define ENGINE_WAIT_MS		3000
 
 /* NVMe */
@@ -1130,21 +1151,34 @@ bool engine_reaches(struct engine *engine, __u64 iova, void *mem)
 	       !log_take_faults(&engine->dev->log, 0);
 }
 
+/* An NVMe drive, where it is sure to be allowed to write */
+static bool engine_works(struct engine *engine)
+{
+	unsigned char byte = engine->data[0];
+
+	engine->data[0] = ~byte;
+	return !engine_write(engine, IOVA_ENGINE + 4 * page_size(),
+			     NVME_BLOCK) && engine->data[0] == byte;
+}
+
 /*
  * Is the device stopped at @iova, and nothing of it in the page at @mem? An NVMe
  * drive tells that by itself. For edu the kernel's log does, where faults are
  * lines; a write of many bytes would be many of them, and only so many are logged
- * in a time.
+ * in a time. QEMU's AMD IOMMU tells neither: then what the drive says it has
+ * written, and writes elsewhere, is to be nowhere.
  */
 bool engine_is_stopped(struct engine *engine, __u64 iova, void *mem)
 {
 	struct log *log = &engine->dev->log;
 	bool stopped = false;
-	int tries;
+	int tries, ret;
 
 	memset(mem, 0, page_size());
 	if (engine->nvme) {
-		stopped = engine_write(engine, iova, NVME_BLOCK) == -EIO;
+		ret = engine_write(engine, iova, NVME_BLOCK);
+		stopped = ret == -EIO || (!ret && !access(AMD_IOMMU, F_OK) &&
+					  engine_works(engine));
 		log_take_faults(log, 100);
 	}
 	for (tries = 0; tries < 2 && !stopped; tries++) {

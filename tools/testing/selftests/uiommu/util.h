@@ -153,6 +153,7 @@ int dma_map_lowest(int fd, const void *vaddr, __u64 size, __u64 flags,
 int dma_unmap_all(int fd, __u64 *mappings);
 int space_info(int fd, struct uiommu_info *info);
 int device_info(int fd, struct uiommu_device_info *info);
+bool device_isolated(int fd);
 int region_info(int fd, unsigned int index, struct uiommu_region_info *info);
 int device_reset(int fd);
 int device_reset_set(int fd, const int *fds, unsigned int num);
