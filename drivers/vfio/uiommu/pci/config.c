@@ -87,7 +87,7 @@ static struct uiommu_pci_rules *build_rules(struct uiommu_pci *dev, bool open)
 		.size = pdev->cfg_size,
 		.vendor = pdev->vendor,
 		.device = pdev->device,
-		.intx = uiommu_pci_irq_max(pdev, UIOMMU_PCI_IRQ_INTX),
+		.intx = uiommu_pci_irq_max(dev, UIOMMU_PCI_IRQ_INTX),
 	};
 	unsigned int i;
 

@@ -115,7 +115,7 @@ int uiommu_pci_eoi_set(struct uiommu_pci *dev, s32 fd)
 	struct uiommu_pci_eoi *eoi;
 	struct eventfd_ctx *ctx;
 
-	if (!uiommu_pci_irq_max(dev->pdev, UIOMMU_PCI_IRQ_INTX))
+	if (!uiommu_pci_irq_max(dev, UIOMMU_PCI_IRQ_INTX))
 		return -EOPNOTSUPP;
 
 	guard(mutex)(&irqs->lock);

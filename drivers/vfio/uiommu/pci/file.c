@@ -190,7 +190,7 @@ static int ioctl_device_info(struct uiommu_pci *dev, void __user *uarg)
 			info.out_flags |= UIOMMU_DEVICE_VF;
 		if (pci_is_pcie(pdev))
 			info.out_flags |= UIOMMU_DEVICE_PCIE;
-		if (uiommu_pci_irq_max(pdev, UIOMMU_PCI_IRQ_INTX))
+		if (uiommu_pci_irq_max(dev, UIOMMU_PCI_IRQ_INTX))
 			info.out_flags |= UIOMMU_DEVICE_INTX;
 		if (uiommu_isolated_msi(&pdev->dev))
 			info.out_flags |= UIOMMU_DEVICE_ISOLATED_MSI;
@@ -199,9 +199,9 @@ static int ioctl_device_info(struct uiommu_pci *dev, void __user *uarg)
 		info.out_domain = pci_domain_nr(pdev->bus);
 		info.out_bus = pdev->bus->number;
 		info.out_devfn = pdev->devfn;
-		info.out_num_msi = uiommu_pci_irq_max(pdev, UIOMMU_PCI_IRQ_MSI);
+		info.out_num_msi = uiommu_pci_irq_max(dev, UIOMMU_PCI_IRQ_MSI);
 		info.out_num_msix =
-			uiommu_pci_irq_max(pdev, UIOMMU_PCI_IRQ_MSIX);
+			uiommu_pci_irq_max(dev, UIOMMU_PCI_IRQ_MSIX);
 		info.out_config_size = pdev->cfg_size;
 	}
 	return respond(uarg, &info, sizeof(info));

@@ -115,6 +115,8 @@ void uiommu_pci_irq_prepare(struct uiommu_pci *dev)
 	spin_lock_init(&irqs->intx_lock);
 	irqs->intx.hw = &intx_hw;
 	irqs->intx.priv = dev;
+	irqs->num_msi = max(pci_msi_vec_count(dev->pdev), 0);
+	irqs->num_msix = max(pci_msix_vec_count(dev->pdev), 0);
 }
 
 /**
@@ -193,32 +195,30 @@ void uiommu_pci_intx_sync(struct uiommu_pci *dev)
 
 /**
  * uiommu_pci_irq_max - vectors of a kind that a device has
- * @pdev: the device
+ * @dev: the device
  * @type: the kind
  *
+ * Context: any; does not look at the device, which may be in reset.
  * Return: their number, 0 when it has not that kind.
  */
-unsigned int uiommu_pci_irq_max(struct pci_dev *pdev,
+unsigned int uiommu_pci_irq_max(struct uiommu_pci *dev,
 				enum uiommu_pci_irq_type type)
 {
-	int num = 0;
+	struct pci_dev *pdev = dev->pdev;
 
 	switch (type) {
 	case UIOMMU_PCI_IRQ_NONE:
 		break;
 	case UIOMMU_PCI_IRQ_INTX:
 		/* A VF has no pin, whatever its config space says. */
-		num = pdev->pin && pdev->irq && !pdev->is_virtfn &&
-		      pdev->irq != IRQ_NOTCONNECTED;
-		break;
+		return pdev->pin && pdev->irq && !pdev->is_virtfn &&
+		       pdev->irq != IRQ_NOTCONNECTED;
 	case UIOMMU_PCI_IRQ_MSI:
-		num = pci_msi_vec_count(pdev);
-		break;
+		return dev->irqs.num_msi;
 	case UIOMMU_PCI_IRQ_MSIX:
-		num = pci_msix_vec_count(pdev);
-		break;
+		return dev->irqs.num_msix;
 	}
-	return max(num, 0);
+	return 0;
 }
 
 /* At first open: nothing is on, and the device cannot assert its line. */
@@ -391,7 +391,7 @@ static int turn_on(struct uiommu_pci *dev, enum uiommu_pci_irq_type type,
 	/* Vectors do not move while they are on: room for those to come. */
 	irqs->room = num;
 	if (type == UIOMMU_PCI_IRQ_MSIX && pci_msix_can_alloc_dyn(dev->pdev))
-		irqs->room = max(num, uiommu_pci_irq_max(dev->pdev, type));
+		irqs->room = max(num, uiommu_pci_irq_max(dev, type));
 	irqs->vectors = kvzalloc_objs(*irqs->vectors, irqs->room,
 				      GFP_KERNEL_ACCOUNT);
 	if (!irqs->vectors)
@@ -543,7 +543,7 @@ static int change(struct uiommu_pci *dev, enum uiommu_pci_irq_type type,
 {
 	int ret = 0;
 
-	if (!pci_cfg_access_trylock(dev->pdev))
+	if (!uiommu_pci_lock_config(dev))
 		return -EBUSY;
 
 	if (READ_ONCE(dev->gated) & UIOMMU_PCI_DOWN)
@@ -612,7 +612,7 @@ int uiommu_pci_irq_set(struct uiommu_pci *dev, enum uiommu_pci_irq_type type,
 		       unsigned int num, const s32 *fds)
 {
 	struct uiommu_pci_irqs *irqs = &dev->irqs;
-	unsigned int max = uiommu_pci_irq_max(dev->pdev, type);
+	unsigned int max = uiommu_pci_irq_max(dev, type);
 
 	if (!max)
 		return -EOPNOTSUPP;
@@ -634,7 +634,7 @@ int uiommu_pci_irq_set(struct uiommu_pci *dev, enum uiommu_pci_irq_type type,
 static int check_range(struct uiommu_pci *dev, enum uiommu_pci_irq_type type,
 		       unsigned int first, unsigned int num, unsigned int end)
 {
-	if (!uiommu_pci_irq_max(dev->pdev, type))
+	if (!uiommu_pci_irq_max(dev, type))
 		return -EOPNOTSUPP;
 	if (dev->irqs.type != type)
 		return -EBUSY;
@@ -664,7 +664,7 @@ int uiommu_pci_irq_set_range(struct uiommu_pci *dev,
 
 	guard(mutex)(&dev->irqs.lock);
 	ret = check_range(dev, type, first, num,
-			  uiommu_pci_irq_max(dev->pdev, type));
+			  uiommu_pci_irq_max(dev, type));
 	return ret ?: set_range(dev, type, first, num, fds);
 }
 
@@ -736,7 +736,7 @@ int uiommu_pci_irq_affinity(struct uiommu_pci *dev,
 			return -EINVAL;
 
 	/* Without remapping it is a write to the device. */
-	if (!pci_cfg_access_trylock(dev->pdev))
+	if (!uiommu_pci_lock_config(dev))
 		return -EBUSY;
 	if (READ_ONCE(dev->gated) & UIOMMU_PCI_DOWN)
 		ret = -EBUSY;

@@ -49,6 +49,29 @@ void uiommu_pci_gate_close(struct uiommu_pci *dev, enum uiommu_pci_gate why)
 }
 
 /**
+ * uiommu_pci_lock_config - keep config access from everybody else
+ * @dev: the device
+ *
+ * Resets have it for long, but close the gate first.  Others let it go soon: they
+ * are waited for.
+ *
+ * Context: may sleep, for 10 to 20 ms.
+ * Return: whether it is ours, to be given back by pci_cfg_access_unlock().
+ */
+bool uiommu_pci_lock_config(struct uiommu_pci *dev)
+{
+	unsigned int tries = 100;
+
+	while (!pci_cfg_access_trylock(dev->pdev)) {
+		if (!--tries || READ_ONCE(dev->gated) &
+				(UIOMMU_PCI_DOWN | UIOMMU_PCI_GONE))
+			return false;
+		usleep_range(100, 200);
+	}
+	return true;
+}
+
+/**
  * uiommu_pci_gate_open - one reason less to keep away
  * @dev: the device
  * @why: the reason

@@ -59,6 +59,7 @@ static void dev_release(struct device *device)
 {
 	struct uiommu_pci *dev = to_uiommu_pci(device);
 
+	kvfree(dev->rom);
 	iput(dev->inode);
 	ida_free(&minors, MINOR(dev->dev.devt) - MINOR(first_devt));
 	cleanup_srcu_struct(&dev->srcu);

@@ -131,6 +131,8 @@ struct uiommu_pci_eoi {
  * @type: the kind in use
  * @num_vectors: vectors in use are below this
  * @room: entries of @vectors
+ * @num_msi: MSI messages that the device has
+ * @num_msix: entries of its MSI-X table
  * @vectors: allocated when the kind is turned on, freed when it is turned off
  * @eoi: unmasks INTx, or NULL; there before INTx is turned on or after
  * @intx_lock: protects @intx and the hardware's mask
@@ -141,6 +143,8 @@ struct uiommu_pci_irqs {
 	enum uiommu_pci_irq_type type;
 	unsigned int num_vectors;
 	unsigned int room;
+	unsigned int num_msi;
+	unsigned int num_msix;
 	struct uiommu_pci_vector *vectors;
 	struct uiommu_pci_eoi *eoi;
 
@@ -376,6 +380,7 @@ int uiommu_pci_was_reset(struct uiommu_pci *dev, unsigned long resets);
 void uiommu_pci_reset_failed(struct uiommu_pci *dev, unsigned long resets);
 void uiommu_pci_gate_close(struct uiommu_pci *dev, enum uiommu_pci_gate why);
 void uiommu_pci_gate_open(struct uiommu_pci *dev, enum uiommu_pci_gate why);
+bool uiommu_pci_lock_config(struct uiommu_pci *dev);
 extern const struct pci_error_handlers uiommu_pci_err_handlers;
 extern const struct dev_pm_ops uiommu_pci_pm_ops;
 
@@ -440,7 +445,7 @@ int uiommu_pci_irq_affinity(struct uiommu_pci *dev,
 			    unsigned int num, const struct cpumask *mask);
 bool uiommu_pci_irq_in_use(struct uiommu_pci *dev);
 void uiommu_pci_irq_off(struct uiommu_pci *dev);
-unsigned int uiommu_pci_irq_max(struct pci_dev *pdev,
+unsigned int uiommu_pci_irq_max(struct uiommu_pci *dev,
 				enum uiommu_pci_irq_type type);
 void uiommu_pci_intx_sync(struct uiommu_pci *dev);
 void uiommu_pci_intx_mask(struct uiommu_pci *dev, bool mask);

@@ -98,6 +98,9 @@ void uiommu_pci_release_bars(struct uiommu_pci *dev)
 			pci_release_selected_regions(dev->pdev, BIT(i));
 		bar->claimed = false;
 	}
+	/* Who copies from it meanwhile has it to the end: it goes with the object. */
+	if (READ_ONCE(dev->opens))
+		return;
 	kvfree(dev->rom);
 	dev->rom = NULL;
 	dev->rom_read = false;
@@ -268,6 +271,7 @@ ssize_t uiommu_pci_bar_rw(struct uiommu_pci *dev, unsigned int i,
 static int copy_rom(struct uiommu_pci *dev, void __iomem *rom, size_t size)
 {
 	size_t done = 0, n;
+	int ret = -EBUSY;
 
 	lockdep_assert_held(&dev->lock);
 
@@ -275,6 +279,11 @@ static int copy_rom(struct uiommu_pci *dev, void __iomem *rom, size_t size)
 	if (!dev->rom)
 		return -ENOMEM;
 	for (; done < size; done += n) {
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		cond_resched();
 		n = min(size - done, PAGE_SIZE);
 		guard(rwsem_read)(&dev->gate);
 		if (dev->gated)
@@ -284,7 +293,7 @@ static int copy_rom(struct uiommu_pci *dev, void __iomem *rom, size_t size)
 	if (done < size) {
 		kvfree(dev->rom);
 		dev->rom = NULL;
-		return -EBUSY;
+		return ret;
 	}
 	dev->rom_size = size;
 	dev->rom_read = true;
@@ -311,7 +320,7 @@ static int load_rom(struct uiommu_pci *dev)
 	if (dev->rom_read)
 		return 0;
 	/* A reset would save and restore config space with the ROM enabled. */
-	if (!pci_cfg_access_trylock(dev->pdev))
+	if (!uiommu_pci_lock_config(dev))
 		return -EBUSY;
 
 	if (!READ_ONCE(dev->gated)) {
@@ -356,7 +365,7 @@ static size_t copy_ones(char __user *buf, size_t count)
  * The image, and all-ones behind it up to the end of the ROM BAR.
  *
  * Return: bytes done, or -EINVAL without a ROM or before the device is
- * attached, -EFAULT, -ENOMEM.
+ * attached, -EFAULT, -ENOMEM, -EINTR when killed.
  */
 ssize_t uiommu_pci_rom_read(struct uiommu_pci *dev, char __user *buf,
 			    size_t count, u64 pos)
@@ -375,7 +384,10 @@ ssize_t uiommu_pci_rom_read(struct uiommu_pci *dev, char __user *buf,
 	if (ret && ret != -EBUSY)
 		return ret;
 
-	/* The copy does not change, and stays as long as a file is open. */
+	/*
+	 * The copy does not change, and stays as long as a file is open, the device
+	 * bound or not: removal does not wait for who sleeps here.
+	 */
 	if (!ret && pos < dev->rom_size) {
 		image = min_t(u64, count, dev->rom_size - pos);
 		done = image - copy_to_user(buf, dev->rom + pos, image);

@@ -715,8 +715,20 @@ static long do_event_fd(struct world *w)
 /* An event to be read */
 static long do_lose(struct world *w)
 {
-	return do_populate_and_map(w) ?: do_munmap(w) ?:
-	       event_wait(w->made) ? 0 : -ETIMEDOUT;
+	long ret = do_populate_and_map(w) ?: do_munmap(w);
+	struct uiommu_info info = {};
+	int ms;
+
+	if (ret || !event_wait(w->made))
+		return ret ?: -ETIMEDOUT;
+	/* It is told of before it is no longer counted. */
+	for (ms = 0; ms < 20000; ms += 10) {
+		ret = space_info(w->dev.space, &info);
+		if (ret || !info.out_mappings)
+			return ret;
+		sleep_ms(10);
+	}
+	return -ETIMEDOUT;
 }
 
 static long do_read_event(struct world *w)

@@ -4,12 +4,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -1257,6 +1260,73 @@ TEST_F_TIMEOUT(rom, cannot_be_written, TEST_SECONDS)
 	EXPECT_EQ(16, space_read(self->dev.fd, VFIO_PCI_ROM_RESOURCE, 0, after,
 				 16));
 	EXPECT_EQ(0, memcmp(before, after, 16));
+}
+
+struct rom_reader {
+	pthread_t thread;
+	int fd;
+	char *mem;
+	ssize_t done;
+};
+
+static void *read_rom(void *arg)
+{
+	struct rom_reader *r = arg;
+
+	r->done = space_read(r->fd, VFIO_PCI_ROM_RESOURCE, 0, r->mem,
+			     page_size());
+	return NULL;
+}
+
+/* Memory that is not there yet lets a read() wait, and the device leaves. */
+TEST_F_TIMEOUT(rom, device_leaves_while_it_is_read, TEST_SECONDS)
+{
+	const size_t size = page_size();
+	struct rom_reader r = { .fd = self->dev.fd };
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_zeropage zero = {};
+	char *want = malloc(size), *others;
+	struct uffd_msg msg;
+	size_t num;
+	int pager;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+	ASSERT_NE(NULL, want);
+	ASSERT_EQ(size, space_read(self->dev.fd, VFIO_PCI_ROM_RESOURCE, 0, want,
+				   size));
+	r.mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, r.mem);
+	pager = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (pager < 0)
+		SKIP(return, "no CONFIG_USERFAULTFD");
+	ASSERT_EQ(0, ioctl(pager, UFFDIO_API, &api));
+	range.range.start = (uintptr_t)r.mem;
+	range.range.len = size;
+	ASSERT_EQ(0, ioctl(pager, UFFDIO_REGISTER, &range));
+	ASSERT_EQ(0, pthread_create(&r.thread, NULL, read_rom, &r));
+	ASSERT_EQ(sizeof(msg), read(pager, &msg, sizeof(msg)));
+
+	EXPECT_EQ(0, pci_unbind(self->dev.bdf));
+	/* What was freed is somebody else's now. */
+	num = sysconf(_SC_AVPHYS_PAGES) / 4 * 3;
+	others = pages_alloc(num);
+	ASSERT_NE(NULL, others);
+	memset(others, 0xa5, num * size);
+	zero.range = range.range;
+	EXPECT_EQ(0, ioctl(pager, UFFDIO_ZEROPAGE, &zero));
+	ASSERT_EQ(0, pthread_join(r.thread, NULL));
+	EXPECT_EQ(size, r.done);
+	EXPECT_EQ(0, memcmp(want, r.mem, size));
+	close(pager);
+	close(self->dev.fd);
+	self->dev.fd = -1;
+	EXPECT_EQ(0, pci_bind(self->dev.bdf));
+	munmap(others, num * size);
+	munmap(r.mem, size);
+	free(want);
 }
 
 TEST_F_TIMEOUT(rom, needs_an_attached_device, TEST_SECONDS)
