@@ -1790,7 +1790,7 @@ TEST_F_TIMEOUT(other, several_msi_messages, TEST_SECONDS)
 {
 	unsigned int op, run, db, i;
 	struct uiommu_device_info info;
-	int efds[33], num, other;
+	int efds[33], none[] = { -1, -1 }, num, other;
 	__u32 *mem;
 	__u64 *table;
 
@@ -1803,8 +1803,7 @@ TEST_F_TIMEOUT(other, several_msi_messages, TEST_SECONDS)
 	if (num < 2)
 		SKIP(return, "the device has %d MSI messages", num);
 	if (!device_isolated(self->dev.fd) &&
-	    irq_set_many(self->dev.fd, VFIO_EVENTFDS_MSI, 2,
-			 (int[]){ -1, -1 }) == -ENOSPC)
+	    irq_set_many(self->dev.fd, VFIO_EVENTFDS_MSI, 2, none) == -ENOSPC)
 		SKIP(return, "the platform has one message for a device");
 	for (i = 0; i < 33; i++)
 		efds[i] = eventfd_new();
