@@ -325,7 +325,20 @@ TEST_F_TIMEOUT(tell, errors_without_users, TEST_SECONDS)
  * The core gives up all that is below a port when something there has no driver
  * that knows of errors: to its users the device is gone, until it is bound anew.
  */
-TEST(permanent_failure)
+FIXTURE(slot)
+{
+	int unused;
+};
+
+FIXTURE_SETUP(slot)
+{
+}
+
+FIXTURE_TEARDOWN(slot)
+{
+}
+
+TEST_F_TIMEOUT(slot, permanent_failure, TEST_SECONDS)
 {
 	const char *bdf = getenv("UIOMMU_PAIR1");
 	const char *sibling = getenv("UIOMMU_PAIR2");
