@@ -376,6 +376,9 @@ TEST_F_TIMEOUT(slot, permanent_failure, TEST_SECONDS)
 	}
 	EXPECT_EQ(0, pci_bind(sibling));
 	if (!ret) {
+		log_read(&dev.log);
+		EXPECT_EQ(0, dev.log.splats + dev.log.faults);
+		log_close(&dev.log);
 		ASSERT_EQ(0, device_open(&dev, bdf));
 		both[0] = dev.fd;
 		both[1] = node_open(sibling, O_RDWR);
