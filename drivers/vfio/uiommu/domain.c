@@ -259,7 +259,11 @@ static struct uiommu_windows *compute_windows(struct uiommu_space *space)
 	struct iommu_resv_region *region;
 	struct uiommu_windows *windows;
 	struct uiommu_domain *domain;
-	u64 first = 0, last = ULONG_MAX;	/* what iommu_map() takes */
+	/*
+	 * What iommu_map() takes, but for the last page: IOMMU code adds up where a
+	 * range ends, and all-ones is what is read from a device that is gone.
+	 */
+	u64 first = 0, last = ULONG_MAX - PAGE_SIZE;
 	struct uiommu_group *group;
 	unsigned int cuts = 2;
 	LIST_HEAD(regions);
